@@ -1,0 +1,499 @@
+"""From emulator frames to what the agent sees.
+
+`nature_dqn_env` builds the whole stack of Mnih et al. 2015 (Nature 518, Methods); each wrapper also
+serves alone. From the game outwards: fire on reset, a random start, the maximum over two frames,
+four frames per agent step, 84 x 84 gray, four frames stacked, float32 [4, 84, 84], and a lost life
+that ends an episode for the learner while the game goes on. Lives are watched at the end of an
+agent step, outside the skip, as ALE's C++ environments do: both paths agree.
+"""
+
+import difflib
+import os
+import time
+from collections import defaultdict, deque
+from pathlib import Path
+
+import cv2
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+from gymnasium.wrappers import FrameStackObservation, RecordEpisodeStatistics, TransformReward
+from tensorboardX import SummaryWriter
+
+from env_batch import (
+    FRAME_SKIP,
+    AtariEnvBatch,
+    GameScores,
+    ParallelEnvBatch,
+    check_count,
+    scale_frames,
+    spread_seeds,
+)
+
+__all__ = [
+    "ClipReward",
+    "EpisodicLife",
+    "FireReset",
+    "ImagePreprocessing",
+    "MaxBetweenFrames",
+    "NumpySummaries",
+    "QueueFrames",
+    "SkipFrames",
+    "StartWithRandomActions",
+    "SwapImageAxes",
+    "TensorboardSummaries",
+    "nature_dqn_env",
+]
+
+
+class FireReset(gymnasium.Wrapper):
+    """Presses FIRE once, for one frame, when a game starts: some games wait for it.
+
+    Raises:
+        ValueError: If the game has no action FIRE.
+    """
+
+    def __init__(self, env):
+        """Looks the action up."""
+        super().__init__(env)
+        meanings = env.unwrapped.get_action_meanings()
+        if "FIRE" not in meanings:
+            raise ValueError(f"this game has no action FIRE, only {meanings}: leave FireReset out")
+        self._fire = meanings.index("FIRE")
+
+    def reset(self, **kwargs):
+        """Returns what is seen after FIRE."""
+        self.env.reset(**kwargs)
+        obs, _, terminated, truncated, info = self.env.step(self._fire)
+        return self.env.reset() if terminated or truncated else (obs, info)
+
+
+class StartWithRandomActions(gymnasium.Wrapper):
+    """Opens each game with a random number of no-ops.
+
+    Their number, 0 to max_random_actions - 1, comes from the environment's own random state. The
+    action is not random, as in Mnih et al. 2015 and in ALE's C++ environments; each takes one frame
+    where the wrapper sits inside the skip.
+    """
+
+    def __init__(self, env, max_random_actions=30):
+        """Sets the bound; 1 means none."""
+        super().__init__(env)
+        self._max_random_actions = check_count("max_random_actions", max_random_actions)
+
+    def reset(self, **kwargs):
+        """Returns what is seen after the no-ops; a game that ended in them starts again."""
+        obs, info = self.env.reset(**kwargs)
+        for _ in range(self.np_random.integers(self._max_random_actions)):
+            obs, _, terminated, truncated, info = self.env.step(0)
+            if terminated or truncated:
+                obs, info = self.env.reset()
+        return obs, info
+
+
+class MaxBetweenFrames(gymnasium.Wrapper):
+    """Shows the maximum of two frames: the Atari draws some sprites on every other one only."""
+
+    def reset(self, **kwargs):
+        """Returns the first frame as it is."""
+        self._last, info = self.env.reset(**kwargs)
+        return self._last, info
+
+    def step(self, action):
+        """Returns the maximum over the last two frames, of the same shape."""
+        frame, reward, terminated, truncated, info = self.env.step(action)
+        obs, self._last = np.maximum(frame, self._last), frame
+        return obs, reward, terminated, truncated, info
+
+
+class SkipFrames(gymnasium.Wrapper):
+    """Repeats an action for nframes frames and adds their rewards: one agent step."""
+
+    def __init__(self, env, nframes=FRAME_SKIP):
+        """Sets the number of frames; videos of the environment keep the game's own speed."""
+        super().__init__(env)
+        self._nframes = check_count("nframes", nframes)
+        self.metadata = {**env.metadata, "render_fps": 60 // self._nframes}
+
+    def step(self, action):
+        """Returns the last observation and the sum of the rewards; stops where the game ends."""
+        total = 0.0
+        for _ in range(self._nframes):
+            obs, reward, terminated, truncated, info = self.env.step(action)
+            total += float(reward)
+            if terminated or truncated:
+                break
+        return obs, total, terminated, truncated, info
+
+
+class ImagePreprocessing(gymnasium.ObservationWrapper):
+    """Resizes frames [H, W] or [H, W, 3] of bytes by area and turns them gray."""
+
+    def __init__(self, env, height=84, width=84, grayscale=True):
+        """Sets the size in pixels, and whether colour is dropped."""
+        super().__init__(env)
+        self._size = (check_count("width", width), check_count("height", height))
+        in_colour = len(env.observation_space.shape) == 3
+        self._to_gray = grayscale and in_colour
+        shape = (height, width, 3) if in_colour and not grayscale else (height, width)
+        self.observation_space = Box(0, 255, shape, np.uint8)
+
+    def observation(self, observation):
+        """Returns bytes [height, width], or [height, width, 3] in colour."""
+        if self._to_gray:
+            observation = cv2.cvtColor(observation, cv2.COLOR_RGB2GRAY)
+        return cv2.resize(observation, self._size, interpolation=cv2.INTER_AREA)
+
+
+class QueueFrames(FrameStackObservation):
+    """Stacks the last nframes gray frames to [H, W, nframes], zeros before the first."""
+
+    def __init__(self, env, nframes=4):
+        """Sets the number of frames."""
+        super().__init__(env, check_count("nframes", nframes), padding_type="zero")
+        low, high = (
+            np.moveaxis(bound, 0, -1)
+            for bound in (self.observation_space.low, self.observation_space.high)
+        )
+        self.observation_space = Box(low, high, dtype=self.observation_space.dtype)
+
+    def reset(self, **kwargs):
+        """Returns the first frame behind zeros."""
+        frames, info = super().reset(**kwargs)
+        return np.moveaxis(frames, 0, -1), info
+
+    def step(self, action):
+        """Returns the last nframes frames, the newest last."""
+        frames, reward, terminated, truncated, info = super().step(action)
+        return np.moveaxis(frames, 0, -1), reward, terminated, truncated, info
+
+
+class SwapImageAxes(gymnasium.ObservationWrapper):
+    """Turns images [H, W, C] of bytes into [C, H, W] float32 in [0, 1], as convolutions read."""
+
+    def __init__(self, env):
+        """Reads the shape from the environment."""
+        super().__init__(env)
+        height, width, channels = env.observation_space.shape
+        self.observation_space = Box(0, 1, (channels, height, width), np.float32)
+
+    def observation(self, observation):
+        """Returns [C, H, W] float32 in [0, 1]."""
+        return scale_frames(np.moveaxis(observation, -1, 0))
+
+
+class EpisodicLife(gymnasium.Wrapper):
+    """Ends an episode for the learner where a life is lost, while the game goes on.
+
+    `info["life_lost"]` marks such a step. The reset that follows it hands the same observation back
+    and touches nothing; every other reset starts a new game.
+    """
+
+    _life_lost = False
+
+    def reset(self, *, seed=None, options=None):
+        """Goes on after a lost life (unless a seed is given), else starts a new game."""
+        if self._life_lost and seed is None:
+            self._life_lost = False
+            return self._obs, {"lives": self._lives}
+        self._life_lost = False
+        obs, info = self.env.reset(seed=seed, options=options)
+        self._lives = info["lives"]
+        return obs, info
+
+    def step(self, action):
+        """Sets terminated where lives went down and some are left."""
+        self._obs, reward, terminated, truncated, info = self.env.step(action)
+        self._life_lost = 0 < info["lives"] < self._lives and not (terminated or truncated)
+        self._lives = info["lives"]
+        if self._life_lost:
+            info["life_lost"] = True
+        return self._obs, reward, terminated or self._life_lost, truncated, info
+
+
+class _Outer:
+    """What wrappers of a batch pass on from it."""
+
+    @property
+    def nenvs(self):
+        """Number of environments, None for a single one."""
+        return getattr(self.env, "nenvs", None)
+
+
+class ClipReward(_Outer, TransformReward):
+    """Replaces rewards by their sign, of one environment or a batch; scores are read below it."""
+
+    def __init__(self, env):
+        """Wraps the environment."""
+        super().__init__(env, np.sign)
+
+
+class Summaries(_Outer, gymnasium.Wrapper):
+    """Writes what whole games scored, against agent steps over all environments.
+
+    Under `Episodes/`: `reward_mean_100`, for each environment the mean raw score of its last 100
+    games, averaged over the environments that have finished one; `games`, the smallest number of
+    games behind these means; and over each environment's latest game `total` (mean raw score),
+    `minimum`, `maximum` and `length` (mean, in agent steps).
+    """
+
+    def __init__(self, env):
+        """Wraps one environment or a batch."""
+        super().__init__(env)
+        count = self.nenvs or 1
+        self.step_var = 0
+        self._games = [deque(maxlen=100) for _ in range(count)]  # raw scores
+        self._lengths = [0] * count  # agent steps of the latest game
+        self._scores = GameScores(1)
+
+    @property
+    def summaries(self):
+        """This wrapper, found through others by `env.get_wrapper_attr("summaries")`."""
+        return self
+
+    @property
+    def reward_mean_100(self):
+        """The figure that is graded, None before the first game has ended."""
+        means = [np.mean(games) for games in self._games if games]
+        return float(np.mean(means)) if means else None
+
+    def step(self, action):
+        """Steps the environment and writes when a whole game ended."""
+        obs, rewards, terminated, truncated, infos = self.env.step(action)
+        self.step_var += len(self._games)
+        each = infos if self.nenvs else [infos]
+        if not self.nenvs:
+            self._scores.record(rewards, np.array([terminated or truncated]), each)
+        ended = [(i, info["episode"]) for i, info in enumerate(each) if "episode" in info]
+        for i, episode in ended:
+            self._games[i].append(float(episode["r"]))
+            self._lengths[i] = int(episode["l"])
+        if ended:
+            self._write_games()
+        return obs, rewards, terminated, truncated, infos
+
+    def _write_games(self):
+        played = [i for i, games in enumerate(self._games) if games]
+        latest = [self._games[i][-1] for i in played]
+        figures = {
+            "reward_mean_100": self.reward_mean_100,
+            "games": min(len(self._games[i]) for i in played),
+            "total": np.mean(latest),
+            "minimum": min(latest),
+            "maximum": max(latest),
+            "length": np.mean([self._lengths[i] for i in played]),
+        }
+        for name, value in figures.items():
+            self.add_summary(f"Episodes/{name}", value)
+
+    def add_summary(self, name, value):
+        """Records a value at the current agent step."""
+        raise NotImplementedError
+
+    def state_dict(self):
+        """Returns what `load_state_dict` needs to go on."""
+        return {
+            "step_var": self.step_var,
+            "games": [list(g) for g in self._games],
+            "lengths": list(self._lengths),
+        }
+
+    def load_state_dict(self, state):
+        """Goes on from a state_dict of the same number of environments."""
+        self.step_var = state["step_var"]
+        self._games = [deque(games, maxlen=100) for games in state["games"]]
+        self._lengths = list(state["lengths"])
+
+
+class TensorboardSummaries(Summaries):
+    """Summaries as TensorBoard event files."""
+
+    def __init__(self, env, logdir=None):
+        """Sets the folder, by default a new one below `$A2C_OUT/logs`.
+
+        It is made with the first point, so that an environment that is only looked at leaves none.
+        """
+        super().__init__(env)
+        self.logdir = Path(logdir) if logdir else _new_logdir(env)
+        self._writer = self._purge_step = None
+
+    def add_summary(self, name, value):
+        """Writes a point."""
+        if self._writer is None:
+            self._writer = SummaryWriter(
+                str(self.logdir), purge_step=self._purge_step, flush_secs=30
+            )
+        self._writer.add_scalar(name, float(value), self.step_var)
+
+    def load_state_dict(self, state):
+        """Goes on from a state_dict; TensorBoard drops the points that were drawn beyond it."""
+        super().load_state_dict(state)
+        self._purge_step = self.step_var + 1
+
+    def flush(self):
+        """Brings every point to the disk."""
+        if self._writer is not None:
+            self._writer.flush()
+
+    def close(self):
+        """Closes the event file and the environment."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        super().close()
+
+
+class NumpySummaries(Summaries):
+    """Summaries kept in memory; `get_values` reads those of the newest environment."""
+
+    _points = defaultdict(list)
+
+    def __init__(self, env):
+        """Starts with no points."""
+        super().__init__(env)
+        self._points = NumpySummaries._points = defaultdict(list)
+
+    def add_summary(self, name, value):
+        """Keeps a point."""
+        self._points[name].append(float(value))
+
+    @classmethod
+    def get_values(cls, name):
+        """Returns all values of a name in their order, [N] float64.
+
+        Raises:
+            KeyError: If nothing was recorded under this name.
+        """
+        if name not in cls._points:
+            raise KeyError(f"nothing was recorded as {name!r}; there are {sorted(cls._points)}")
+        return np.array(cls._points[name])
+
+
+def nature_dqn_env(
+    env_id,
+    nenvs=None,
+    seed=None,
+    summaries="Tensorboard",
+    clip_reward=True,
+    episodic_life=None,
+    *,
+    parallel="threads",
+    logdir=None,
+):
+    """Builds the environment of the assignment: one, or a batch.
+
+    Args:
+        env_id: A game's name without frame skip, as "SpaceInvadersNoFrameskip-v4".
+        nenvs: None for one environment, else the number B of a batch.
+        seed: None, an int, or one int per environment; with a seed a run repeats exactly on one
+            machine.
+        summaries: "Tensorboard", "Numpy" or False, see `Summaries`.
+        clip_reward: Whether rewards become their sign; scores stay raw.
+        episodic_life: Whether a lost life ends an episode; by default in batches only.
+        parallel: "threads" steps ALE's C++ environments, "processes" the wrappers of this file in
+            worker processes: choose it after you changed one.
+        logdir: Folder for "Tensorboard", by default a new one below `$A2C_OUT/logs`.
+
+    Returns:
+        An environment with observations [4, 84, 84], or a batch with [B, 4, 84, 84], float32 in [0,
+        1].
+
+    Raises:
+        ValueError: If an argument is not one of the above.
+
+    Example:
+        >>> env = nature_dqn_env("SpaceInvadersNoFrameskip-v4", nenvs=2, seed=1, summaries=False)
+        >>> obs, _ = env.reset()
+        >>> obs.shape, obs.dtype, env.action_space.spaces[0].n
+        ((2, 4, 84, 84), dtype('float32'), np.int64(6))
+    """
+    _check_env_id(env_id)
+    wrap = _choose(
+        "summaries",
+        summaries,
+        {"Tensorboard": _tensorboard(logdir), "Numpy": NumpySummaries, False: None},
+    )
+    make = _choose("parallel", parallel, {"threads": AtariEnvBatch, "processes": _worker_batch})
+    lives = nenvs is not None if episodic_life is None else episodic_life
+    if nenvs is None:
+        env = _seeded(atari_stack(make_atari(env_id), episodic_life=lives), seed)
+    else:
+        env = make(env_id, check_count("nenvs", nenvs), seed, episodic_life=lives)
+    env = wrap(env) if wrap else env
+    return ClipReward(env) if clip_reward else env
+
+
+def make_atari(env_id):
+    """Makes a game that is seen in gray, frame by frame, and can be drawn in colour."""
+    return gymnasium.make(
+        env_id, render_mode="rgb_array", obs_type="grayscale", disable_env_checker=True
+    )
+
+
+def atari_stack(env, *, episodic_life, max_random_actions=30):
+    """Puts the wrappers of this file around a game, from the game outwards.
+
+    Args:
+        env: A game from `make_atari`.
+        episodic_life: Whether a lost life ends an episode.
+        max_random_actions: As in `StartWithRandomActions`.
+
+    Returns:
+        An environment with observations [4, 84, 84] float32 in [0, 1] and raw rewards.
+    """
+    if "FIRE" in env.unwrapped.get_action_meanings():
+        env = FireReset(env)
+    env = StartWithRandomActions(env, max_random_actions)
+    env = RecordEpisodeStatistics(SkipFrames(MaxBetweenFrames(env)))
+    env = SwapImageAxes(QueueFrames(ImagePreprocessing(env)))
+    return EpisodicLife(env) if episodic_life else env
+
+
+def _worker_batch(env_id, nenvs, seeds, *, episodic_life):
+    return ParallelEnvBatch(
+        lambda: atari_stack(make_atari(env_id), episodic_life=episodic_life), nenvs, seeds
+    )
+
+
+def _tensorboard(logdir):
+    return lambda env: TensorboardSummaries(env, logdir)
+
+
+def _seeded(env, seed):
+    if seed is not None:
+        (seed,) = spread_seeds(seed, 1)
+        env.reset(seed=seed)
+        env.action_space.seed(seed)
+    return env
+
+
+def _choose(name, value, choices):
+    if not isinstance(value, (str, bool)) or value not in choices:
+        raise ValueError(f"{name} is {value!r}, expected one of {list(choices)}")
+    return choices[value]
+
+
+def _check_env_id(env_id):
+    games = [name for name in gymnasium.registry if "NoFrameskip-v4" in name]
+    if env_id in gymnasium.registry and "NoFrameskip" in env_id:
+        return
+    similar = difflib.get_close_matches(str(env_id), games, n=1, cutoff=0.3)
+    hint = f"; did you mean {similar[0]!r}?" if similar else ""
+    if env_id in gymnasium.registry:
+        raise ValueError(
+            f"{env_id!r} skips frames itself or is no Atari game, "
+            f"expected a name with NoFrameskip{hint}"
+        )
+    raise ValueError(
+        f"there is no game {env_id!r}, expected a name like 'SpaceInvadersNoFrameskip-v4'{hint}"
+    )
+
+
+def _new_logdir(env):
+    name = env.spec.id if env.spec else "run"
+    started = time.strftime("%Y%m%d-%H%M%S")
+    return (
+        Path(os.environ.get("A2C_OUT", "."))
+        / "logs"
+        / f"{name.replace('/', '-')}-{started}-{os.getpid()}"
+    )

@@ -1,0 +1,582 @@
+"""Many environments stepped as one.
+
+Every batch keeps the same contract: `nenvs`, `reset(seed=...)` and `step(actions)`. An ended
+episode starts again within the step that ended it; its last observation is kept in
+`infos[i]["final_obs"]`, and where a whole game ended `infos[i]["episode"]` holds its raw score
+`"r"` and its length in agent steps `"l"`. An environment that only lost a life sets
+`infos[i]["life_lost"]`: the episode ends for the learner, the game goes on and its score is not yet
+counted.
+"""
+
+import copy
+import inspect
+import multiprocessing
+import os
+import signal
+import time
+import traceback
+from multiprocessing.connection import wait
+
+import ale_py
+import gymnasium
+import numpy as np
+from ale_py.vector_env import AtariVectorEnv
+from gymnasium.spaces import Discrete, Tuple
+from gymnasium.vector.utils import CloudpickleWrapper, create_shared_memory, read_from_shared_memory
+
+__all__ = [
+    "AtariEnvBatch",
+    "EnvBatch",
+    "ParallelEnvBatch",
+    "SingleEnvBatch",
+    "SpaceBatch",
+    "WorkerError",
+]
+
+gymnasium.register_envs(ale_py)
+
+FRAME_SKIP = 4
+
+
+class WorkerError(RuntimeError):
+    """A worker process raised, died or hung; its batch is closed."""
+
+
+class SpaceBatch(Tuple):
+    """The spaces of a batch: `spaces[i]` belongs to environment i, a sample is one array.
+
+    Raises:
+        ValueError: If there is no space, or the spaces differ.
+
+    Example:
+        >>> space = SpaceBatch([Discrete(6), Discrete(6)])
+        >>> space.spaces[0].n, space.shape, space.contains(np.array([0, 5]))
+        (np.int64(6), (2,), True)
+    """
+
+    def __init__(self, spaces):
+        """Keeps a copy of each space, so that each has a random state of its own."""
+        spaces = [copy.deepcopy(space) for space in spaces]
+        if not spaces:
+            raise ValueError("a batch needs at least one environment, got none")
+        for i, space in enumerate(spaces):
+            if space != spaces[0]:
+                raise ValueError(
+                    f"environment {i} has the space {space}, environment 0 has {spaces[0]}: "
+                    "all of a batch must agree"
+                )
+        super().__init__(spaces)
+        self._shape = (len(spaces), *spaces[0].shape)
+        self.dtype = spaces[0].dtype
+
+    def sample(self, *args, **kwargs):
+        """Draws one element per space, stacked: [B, ...]."""
+        return np.stack(super().sample(*args, **kwargs))
+
+    def contains(self, x):
+        """Tells whether x holds one element of each space."""
+        return len(x) == len(self.spaces) and all(
+            space.contains(xi) for space, xi in zip(self.spaces, x, strict=True)
+        )
+
+
+class GameScores:
+    """Adds up raw rewards until a whole game ends, for B environments."""
+
+    def __init__(self, nenvs):
+        """Starts B games at zero."""
+        self._scores = np.zeros(nenvs)  # [B] raw
+        self._lengths = np.zeros(nenvs, dtype=int)  # [B] agent steps
+
+    def record(self, rewards, ended, infos):
+        """Writes `"episode"` into the infos of games that ended.
+
+        An environment that reports an episode of its own keeps it: it may have counted below a
+        wrapper that clips.
+
+        Args:
+            rewards: [B] raw rewards of one step.
+            ended: [B] bool, terminated or truncated.
+            infos: B dicts, changed in place.
+        """
+        self._scores += rewards
+        self._lengths += 1
+        for i in np.flatnonzero(ended):
+            if infos[i].get("life_lost"):
+                continue
+            infos[i].setdefault(
+                "episode", {"r": float(self._scores[i]), "l": int(self._lengths[i])}
+            )
+            self._scores[i] = self._lengths[i] = 0
+
+
+def spread_seeds(seed, nenvs):
+    """Gives every environment a seed of its own.
+
+    Args:
+        seed: None, an int (spread over the environments by numpy's SeedSequence), or one int per
+            environment.
+        nenvs: Number of environments.
+
+    Returns:
+        A list of nenvs ints below 2**31, or of nenvs times None.
+
+    Raises:
+        ValueError: If the number of seeds is not nenvs, or a seed is negative or too large.
+    """
+    if seed is None:
+        return [None] * nenvs
+    if isinstance(seed, (int, np.integer)):
+        _check_seed(seed)
+        return [
+            int(state) >> 1 for state in np.random.SeedSequence(int(seed)).generate_state(nenvs)
+        ]
+    seeds = list(seed)
+    if len(seeds) != nenvs:
+        raise ValueError(
+            f"{len(seeds)} seeds for {nenvs} environments: give one int, or a list of {nenvs}"
+        )
+    for one in seeds:
+        _check_seed(one)
+    return [int(one) for one in seeds]
+
+
+def _check_seed(seed):
+    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**31:
+        raise ValueError(f"the seed {seed!r} is not an integer from 0 to 2**31 - 1")
+
+
+def scale_frames(frames):
+    """Turns bytes of any shape into float32 in [0, 1], in one pass over the memory."""
+    return np.multiply(frames, np.float32(1 / 255), dtype=np.float32)
+
+
+def as_gymnasium(env):
+    """Returns a gymnasium environment; one in the older gym interface is converted by shimmy.
+
+    Raises:
+        TypeError: If env is no environment, or an older one while the package gym is missing.
+    """
+    if isinstance(env, gymnasium.Env):
+        return env
+    if not (hasattr(env, "reset") and hasattr(env, "step")):
+        raise TypeError(
+            f"{env!r} is no environment, it lacks reset and step: give the batch environments, "
+            "not their names"
+        )
+    import shimmy
+
+    takes_seed = "seed" in inspect.signature(getattr(env, "unwrapped", env).reset).parameters
+    convert = shimmy.GymV26CompatibilityV0 if takes_seed else shimmy.GymV21CompatibilityV0
+    try:
+        return convert(env=env)
+    except gymnasium.error.DependencyNotInstalled as e:
+        raise TypeError(
+            f"{type(env).__name__} is no gymnasium.Env. If it follows the older gym interface, "
+            'shimmy can convert it once gym is there: pip install "gym==0.26.2"'
+        ) from e
+
+
+def _step_env(env, action):
+    obs, reward, terminated, truncated, info = env.step(action)
+    if terminated or truncated:
+        final_obs = obs
+        obs, reset_info = env.reset()
+        info = {**reset_info, **info, "final_obs": final_obs}
+    return obs, reward, terminated, truncated, info
+
+
+class EnvBatch(gymnasium.Env):
+    """Steps its environments one after the other, in this process.
+
+    Example:
+        >>> batch = EnvBatch([gymnasium.make("CartPole-v1") for _ in range(3)], seeds=7)
+        >>> obs, infos = batch.reset()
+        >>> obs.shape, batch.nenvs
+        ((3, 4), 3)
+    """
+
+    metadata = {"render_modes": ["rgb_array"]}
+    render_mode = "rgb_array"
+
+    def __init__(self, envs, seeds=None):
+        """Takes the environments over.
+
+        Args:
+            envs: B environments with equal spaces, gymnasium's or in the older gym interface.
+            seeds: As in `spread_seeds`; used by the first reset that names none.
+
+        Raises:
+            ValueError: If there are no environments, their spaces differ, or the number of seeds is
+                not B.
+            TypeError: If one of them is no environment.
+        """
+        self.envs = [as_gymnasium(env) for env in envs]
+        self.spec = self.envs[0].spec if self.envs else None
+        self._set_up(
+            [env.observation_space for env in self.envs],
+            [env.action_space for env in self.envs],
+            seeds,
+        )
+
+    def _set_up(self, observation_spaces, action_spaces, seeds):
+        self.observation_space = SpaceBatch(observation_spaces)
+        self.action_space = SpaceBatch(action_spaces)
+        self.nenvs = len(action_spaces)
+        self._first_seeds = spread_seeds(seeds, self.nenvs)
+        self.action_space.seed(None if seeds is None else self._first_seeds)
+        self._scores = GameScores(self.nenvs)
+
+    def reset(self, *, seed=None, options=None):
+        """Starts a new game in every environment.
+
+        Args:
+            seed: None (goes on with the random states there are), an int, or one int per
+                environment.
+            options: Not used; part of gymnasium's interface.
+
+        Returns:
+            obs [B, ...] and infos, B dicts.
+        """
+        super().reset(seed=seed if isinstance(seed, int) else None)
+        seeds = self._first_seeds if seed is None else spread_seeds(seed, self.nenvs)
+        self._first_seeds = [None] * self.nenvs
+        self._scores = GameScores(self.nenvs)
+        return self._reset(seeds)
+
+    def step(self, actions):
+        """Advances every environment once; ended episodes start again within the step.
+
+        Args:
+            actions: [B], one per environment.
+
+        Returns:
+            obs [B, ...], rewards [B] float32 (as the environments give them, not clipped),
+            terminated and truncated [B] bool, infos (B dicts). Where an episode ended, obs opens
+            the next one and `infos[i]["final_obs"]` closes the last.
+
+        Raises:
+            ValueError: If there are not B actions, or one is outside its space.
+        """
+        return self._step(self._check_actions(actions))
+
+    def _check_actions(self, actions):
+        actions = np.asarray(actions)
+        space = self.action_space.spaces[0]
+        if actions.shape != self.action_space.shape:
+            raise ValueError(
+                f"actions have the shape {actions.shape}, expected {self.action_space.shape}: "
+                "one per environment"
+            )
+        if isinstance(space, Discrete) and np.issubdtype(actions.dtype, np.integer):
+            actions = actions.astype(np.int64)
+            inside = (actions >= space.start) & (actions < space.start + space.n)
+        else:
+            inside = np.array([space.contains(action) for action in actions])
+        if not inside.all():
+            i = int(np.argmin(inside))
+            raise ValueError(
+                f"action {actions[i]!r} of environment {i} is outside {space}: choose one inside"
+            )
+        return actions
+
+    def _reset(self, seeds):
+        observations, infos = zip(
+            *(env.reset(seed=seed) for env, seed in zip(self.envs, seeds, strict=True)), strict=True
+        )
+        return np.stack(observations), list(infos)
+
+    def _step(self, actions):
+        steps = [_step_env(env, action) for env, action in zip(self.envs, actions, strict=True)]
+        observations, rewards, terminated, truncated, infos = zip(*steps, strict=True)
+        rewards = np.array(rewards, dtype=np.float32)
+        terminated, truncated = np.array(terminated, dtype=bool), np.array(truncated, dtype=bool)
+        self._scores.record(rewards, terminated | truncated, infos)
+        return np.stack(observations), rewards, terminated, truncated, list(infos)
+
+    def render(self):
+        """Returns the picture of the first environment, [H, W, 3] bytes."""
+        return self.envs[0].render()
+
+    def close(self):
+        """Closes every environment."""
+        for env in self.envs:
+            env.close()
+
+
+class SingleEnvBatch(EnvBatch):
+    """Makes one environment a batch of one."""
+
+    def __init__(self, env, seeds=None):
+        """Takes the environment over; seeds as in `EnvBatch`."""
+        super().__init__([env], seeds)
+
+
+class AtariEnvBatch(EnvBatch):
+    """Steps ALE's own C++ threads, which also skip, take the maximum, resize and stack.
+
+    Observations are [B, 4, 84, 84] float32 in [0, 1], and agree with those of `atari_wrappers`.
+    """
+
+    def __init__(self, env_id, nenvs, seeds=None, *, episodic_life=True, max_random_actions=30):
+        """Starts the threads.
+
+        Args:
+            env_id: Name of a game without frame skip, as "SpaceInvadersNoFrameskip-v4".
+            nenvs: Number of environments B.
+            seeds: As in `spread_seeds`; used by the first reset that names none.
+            episodic_life: Whether a lost life ends an episode; the game goes on either way.
+            max_random_actions: Bound on the no-ops that open a game, in frames; 1 for none.
+        """
+        self.spec = gymnasium.spec(env_id)
+        game = self.spec.kwargs
+        self._vector = AtariVectorEnv(
+            game["game"],
+            nenvs,
+            autoreset_mode="SameStep",
+            max_num_frames_per_episode=game["max_num_frames_per_episode"],
+            repeat_action_probability=game["repeat_action_probability"],
+            noop_max=max_random_actions,
+            life_loss_info=episodic_life,
+            reward_clipping=False,
+        )
+        space = gymnasium.spaces.Box(0, 1, self._vector.single_observation_space.shape, np.float32)
+        self._set_up([space] * nenvs, [self._vector.single_action_space] * nenvs, seeds)
+
+    def _reset(self, seeds):
+        frames, info = self._vector.reset(seed=None if seeds[0] is None else np.array(seeds))
+        self._game_frames = info["episode_frame_number"]
+        return scale_frames(frames), [{} for _ in range(self.nenvs)]
+
+    def _step(self, actions):
+        frames, rewards, terminated, truncated, info = self._vector.step(actions)
+        observations = scale_frames(frames)
+        infos = [{} for _ in range(self.nenvs)]
+        goes_on = info["episode_frame_number"] == self._game_frames + FRAME_SKIP
+        self._game_frames = info["episode_frame_number"]
+        ended = terminated | truncated
+        for i in np.flatnonzero(ended):
+            if goes_on[i]:  # ALE leaves the row of final_obs unwritten where only a life was lost
+                infos[i] = {"final_obs": observations[i].copy(), "life_lost": True}
+            else:
+                infos[i] = {"final_obs": scale_frames(info["final_obs"][i])}
+        rewards = rewards.astype(np.float32)
+        self._scores.record(rewards, ended, infos)
+        return observations, rewards, terminated, truncated, infos
+
+    def render(self):
+        """Raises: ALE's threads give no picture."""
+        raise NotImplementedError(
+            "the C++ batch draws no pictures: make one environment with nenvs=None and render that"
+        )
+
+    def close(self):
+        """Ends the threads."""
+        self._vector = None
+
+
+class ParallelEnvBatch(EnvBatch):
+    """Steps environments in worker processes, several to a worker.
+
+    Observations pass through shared memory. gymnasium's AsyncVectorEnv starts one process per
+    environment, which two cores pay for in context switches, and merges infos at every step; its
+    shared-memory functions are used here.
+    """
+
+    def __init__(
+        self, make_env, nenvs=None, seeds=None, *, nworkers=None, context=None, timeout=60.0
+    ):
+        """Starts the workers.
+
+        Args:
+            make_env: A function that makes an environment, or a list of B of them.
+            nenvs: Number of environments B; not needed with a list.
+            seeds: As in `spread_seeds`; used by the first reset that names none.
+            nworkers: Number of processes; by default one per core, at most B.
+            context: "fork", "forkserver" or "spawn"; by default Python's own choice.
+            timeout: Seconds until a worker that does not answer counts as hung.
+
+        Raises:
+            ValueError: If nenvs or nworkers is below 1, or nenvs is not the number of functions.
+            WorkerError: From reset and step, if a worker raised, died or hung: with its traceback.
+        """
+        make_envs = _as_factories(make_env, nenvs)
+        example = as_gymnasium(make_envs[0]())
+        self.spec = example.spec
+        self._space = example.observation_space
+        self._set_up([self._space] * len(make_envs), [example.action_space] * len(make_envs), seeds)
+        example.close()
+        nworkers = min(
+            _cores() if nworkers is None else check_count("nworkers", nworkers), self.nenvs
+        )
+        ctx = multiprocessing.get_context(context)
+        self._timeout = timeout
+        self._owed = set()  # workers whose answer is outstanding, after an interrupt too
+        self._rows = [rows.tolist() for rows in np.array_split(np.arange(self.nenvs), nworkers)]
+        buffers = [create_shared_memory(self._space, self.nenvs, ctx) for _ in range(2)]
+        self._observations, self._final_obs = (self._view(buffer) for buffer in buffers)
+        self._start(ctx, make_envs, buffers)
+
+    def _view(self, buffer):
+        return read_from_shared_memory(self._space, buffer, self.nenvs)
+
+    def _start(self, ctx, make_envs, buffers):
+        self._pipes, self._processes = [], []
+        for rows in self._rows:
+            pipe, worker_pipe = ctx.Pipe()
+            mine = CloudpickleWrapper([make_envs[i] for i in rows])
+            args = (worker_pipe, pipe, mine, rows, self._space, self.nenvs, buffers)
+            process = ctx.Process(target=_work, args=args, daemon=True)
+            process.start()
+            worker_pipe.close()
+            self._pipes.append(pipe)
+            self._processes.append(process)
+
+    def _reset(self, seeds):
+        unseeded = seeds[0] is None
+        answers = self._ask(
+            "reset", [None if unseeded else [seeds[i] for i in rows] for rows in self._rows]
+        )
+        return self._observations.copy(), [info for infos in answers for info in infos]
+
+    def _step(self, actions):
+        answers = self._ask("step", [actions[rows] for rows in self._rows])
+        rewards, terminated, truncated, infos = zip(*answers, strict=True)
+        infos = [info for part in infos for info in part]
+        for i, info in enumerate(infos):
+            if "final_obs" in info:
+                info["final_obs"] = self._final_obs[i].copy()
+        ends = np.concatenate(terminated), np.concatenate(truncated)
+        return self._observations.copy(), np.concatenate(rewards), *ends, infos
+
+    def _ask(self, command, arguments):
+        if not self._processes:
+            raise WorkerError("this batch is closed: make a new one")
+        for worker in sorted(self._owed):
+            self._answer(worker)
+        for worker, argument in enumerate(arguments):
+            try:
+                self._pipes[worker].send((command, argument))
+            except OSError:
+                self._answer(worker)  # it left a last word, or died: either way this raises
+            self._owed.add(worker)
+        return [self._answer(worker) for worker in range(len(self._pipes))]
+
+    def _answer(self, worker):
+        pipe, process = self._pipes[worker], self._processes[worker]
+        if not wait([pipe, process.sentinel], self._timeout):
+            self._fail(
+                worker,
+                f"did not answer within {self._timeout:g} s: an environment of it hangs, "
+                "or needs a longer timeout",
+            )
+        try:
+            failed, answer = pipe.recv()
+        except (EOFError, OSError):
+            process.join(1)
+            self._fail(
+                worker,
+                f"died with exit code {process.exitcode}; out of memory, or killed from outside?",
+            )
+        self._owed.discard(worker)
+        if failed:
+            self._fail(worker, f"raised an error; its traceback:\n\n{answer}")
+        return answer
+
+    def _fail(self, worker, reason):
+        self._end()
+        rows = self._rows[worker]
+        raise WorkerError(
+            f"worker {worker} (environments {rows[0]} to {rows[-1]}) {reason}\n"
+            "The other workers were ended; make a new batch."
+        )
+
+    def _end(self):
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            process.join(1)
+            if process.is_alive():
+                process.kill()
+                process.join()
+        for pipe in self._pipes:
+            pipe.close()
+        self._pipes, self._processes = [], []
+
+    def render(self):
+        """Raises: the pictures are in the workers."""
+        raise NotImplementedError(
+            "the worker batch draws no pictures: make one environment and render that"
+        )
+
+    def close(self):
+        """Ends the workers; may be called again."""
+        for pipe in self._pipes:
+            try:
+                pipe.send(("close", None))
+            except OSError:
+                continue
+        deadline = time.monotonic() + 5
+        for process in self._processes:
+            process.join(max(0, deadline - time.monotonic()))
+        self._end()
+
+
+def _as_factories(make_env, nenvs):
+    if callable(make_env):
+        return [make_env] * check_count("nenvs", 1 if nenvs is None else nenvs)
+    make_envs = list(make_env)
+    if nenvs is not None and nenvs != len(make_envs):
+        raise ValueError(
+            f"nenvs is {nenvs}, but make_env holds {len(make_envs)} functions: leave nenvs out"
+        )
+    check_count("the number of functions in make_env", len(make_envs))
+    return make_envs
+
+
+def check_count(name, value):
+    """Returns value if it is an integer of at least 1, or raises a ValueError that names it."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name} is {value!r}, expected an integer of at least 1")
+    return int(value)
+
+
+def _cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _work(pipe, parents_pipe, make_envs, rows, space, nenvs, buffers):
+    """Serves one worker's environments until it is told to close or its parent is gone."""
+    parents_pipe.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the caller's to handle
+    mine = slice(rows[0], rows[-1] + 1)
+    shared = [read_from_shared_memory(space, buffer, nenvs)[mine] for buffer in buffers]
+    parent = multiprocessing.parent_process().sentinel
+    try:
+        batch = EnvBatch([make_env() for make_env in make_envs.fn])
+        while pipe in wait([pipe, parent]):
+            command, argument = pipe.recv()
+            if command == "close":
+                break
+            pipe.send((False, _COMMANDS[command](batch, argument, *shared)))
+        batch.close()
+    except EOFError:
+        return
+    except Exception:
+        pipe.send((True, traceback.format_exc()))
+
+
+def _reset_rows(batch, seeds, observations, final_obs):
+    observations[:], infos = batch.reset(seed=seeds)
+    return infos
+
+
+def _step_rows(batch, actions, observations, final_obs):
+    observations[:], rewards, terminated, truncated, infos = batch.step(actions)
+    for i, info in enumerate(infos):
+        if "final_obs" in info:
+            final_obs[i], info["final_obs"] = info["final_obs"], None
+    return rewards, terminated, truncated, infos
+
+
+_COMMANDS = {"reset": _reset_rows, "step": _step_rows}

@@ -1,0 +1,124 @@
+"""A policy meets the environments for n steps."""
+
+import numpy as np
+
+from env_batch import check_count
+
+__all__ = ["EnvRunner"]
+
+RUNNERS_KEYS = {"observations", "rewards", "resets", "state"}
+
+
+class EnvRunner:
+    """Collects partial trajectories of T agent steps in B environments.
+
+    Attributes:
+        step_var: Agent steps so far, over all environments: the horizontal axis of every curve.
+
+    Example:
+        >>> runner = EnvRunner(env, policy, nsteps=5, transforms=[compute_value_targets,
+        merge_time_batch])
+        >>> trajectory = runner.get_next()
+    """
+
+    def __init__(self, env, policy, nsteps, transforms=()):
+        """Resets the environments.
+
+        Args:
+            env: A batch of environments.
+            policy: Anything whose `act(observations)` returns a dict with `"actions"`, and with a
+                method `reset()`.
+            nsteps: Length T of a partial trajectory in agent steps.
+            transforms: Callables that change the trajectory in place, applied in their order; what
+                they return is ignored.
+
+        Raises:
+            ValueError: If env is a single environment or nsteps is below 1.
+        """
+        self.nenvs = getattr(env, "nenvs", None)
+        if self.nenvs is None:
+            raise ValueError(
+                "EnvRunner needs a batch: nature_dqn_env(..., nenvs=1), or SingleEnvBatch(env)"
+            )
+        self.env, self.policy, self.transforms = env, policy, list(transforms)
+        self.nsteps = check_count("nsteps", nsteps)
+        self.summaries = (
+            env.get_wrapper_attr("summaries") if env.has_wrapper_attr("summaries") else None
+        )
+        self.step_var = 0
+        if self.summaries:
+            self.summaries.step_var = 0
+        self.reset()
+
+    def reset(self, seed=None):
+        """Starts new games and resets the policy; `step_var` goes on."""
+        self._latest_observation, _ = self.env.reset(seed=seed)
+        self.policy.reset()
+
+    def get_next(self):
+        """Plays T agent steps.
+
+        Returns:
+            A dict of lists of length T: `observations` ([B, 4, 84, 84] float32), `actions`,
+            `rewards` ([B] float32), `resets` ([B] bool, terminated or truncated) and whatever else
+            `policy.act` returns; and `state`, a dict with `latest_observation`, s_{t+T}, and
+            `env_steps`, T. The transforms have changed it.
+
+        Raises:
+            ValueError: If `policy.act` does not return a dict with `"actions"`, or uses one of the
+                runner's keys.
+        """
+        steps = [self._step() for _ in range(self.nsteps)]
+        trajectory = {key: [step[key] for step in steps] for key in steps[0]}
+        trajectory["state"] = {
+            "latest_observation": self._latest_observation,
+            "env_steps": self.nsteps,
+        }
+        for transform in self.transforms:
+            transform(trajectory)
+        return trajectory
+
+    def _step(self):
+        observation = self._latest_observation
+        act = self._act(observation)
+        self._latest_observation, rewards, terminated, truncated, _ = self.env.step(act["actions"])
+        self.step_var += self.nenvs
+        return {
+            "observations": observation,
+            **act,
+            "rewards": rewards,
+            "resets": np.logical_or(terminated, truncated),
+        }
+
+    def _act(self, observation):
+        act = self.policy.act(observation)
+        if not isinstance(act, dict) or "actions" not in act:
+            found = (
+                f"the keys {sorted(act)}" if isinstance(act, dict) else f"a {type(act).__name__}"
+            )
+            raise ValueError(
+                f"policy.act returned {found}, expected a dict with 'actions', one per environment"
+            )
+        if taken := RUNNERS_KEYS & act.keys():
+            raise ValueError(
+                f"policy.act returned the keys {sorted(taken)}, which the runner fills: rename them"
+            )
+        return act
+
+    def add_summary(self, name, value):
+        """Draws a value at the current agent step, unless the environment has summaries=False."""
+        if self.summaries:
+            self.summaries.add_summary(name, value)
+
+    def state_dict(self):
+        """Returns what a checkpoint keeps: `step_var` and the scores behind `reward_mean_100`."""
+        return {
+            "step_var": self.step_var,
+            "summaries": self.summaries.state_dict() if self.summaries else None,
+        }
+
+    def load_state_dict(self, state):
+        """Goes on counting from a state_dict; games start anew, emulators keep no state."""
+        self.step_var = state["step_var"]
+        if self.summaries and state["summaries"]:
+            self.summaries.load_state_dict(state["summaries"])

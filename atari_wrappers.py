@@ -240,6 +240,10 @@ class Summaries(_Outer, gymnasium.Wrapper):
     def __init__(self, env):
         """Wraps one environment or a batch."""
         super().__init__(env)
+        self.restart()
+
+    def restart(self):
+        """Forgets all games and counts from agent step 0; a runner that starts calls this."""
         count = self.nenvs or 1
         self.step_var = 0
         self._games = [deque(maxlen=100) for _ in range(count)]  # raw scores
@@ -321,7 +325,10 @@ class TensorboardSummaries(Summaries):
         """Writes a point."""
         if self._writer is None:
             self._writer = SummaryWriter(
-                str(self.logdir), purge_step=self._purge_step, flush_secs=30
+                str(self.logdir),
+                purge_step=self._purge_step,
+                flush_secs=30,
+                filename_suffix=f".{time.time_ns()}",  # two sittings may start in one second
             )
         self._writer.add_scalar(name, float(value), self.step_var)
 

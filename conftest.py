@@ -1,4 +1,4 @@
-"""Sends what the tests write to a temporary folder; here, because the notebook is collected here."""
+"""Sends what the tests write to a temporary folder; here because the notebook is collected here."""
 
 import os
 import tempfile
@@ -9,7 +9,6 @@ OUT = pytest.StashKey()
 
 
 def pytest_configure(config):
-    os.environ.setdefault("MPLBACKEND", "agg")
     os.environ["A2C_MINUTES"] = "0.3"
     config.stash[OUT] = folder = tempfile.TemporaryDirectory(prefix="a2c-tests-")
     os.environ["A2C_OUT"] = folder.name

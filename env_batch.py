@@ -413,19 +413,19 @@ class ParallelEnvBatch(EnvBatch):
         self._timeout = timeout
         self._owed = set()  # workers whose answer is outstanding, after an interrupt too
         self._rows = [rows.tolist() for rows in np.array_split(np.arange(self.nenvs), nworkers)]
-        buffers = [create_shared_memory(self._space, self.nenvs, ctx) for _ in range(2)]
-        self._observations, self._final_obs = (self._view(buffer) for buffer in buffers)
-        self._start(ctx, make_envs, buffers)
+        self._buffers = [create_shared_memory(self._space, self.nenvs, ctx) for _ in range(2)]
+        self._observations, self._final_obs = (self._view(buffer) for buffer in self._buffers)
+        self._start(ctx, make_envs)
 
     def _view(self, buffer):
         return read_from_shared_memory(self._space, buffer, self.nenvs)
 
-    def _start(self, ctx, make_envs, buffers):
+    def _start(self, ctx, make_envs):
         self._pipes, self._processes = [], []
         for rows in self._rows:
             pipe, worker_pipe = ctx.Pipe()
             mine = CloudpickleWrapper([make_envs[i] for i in rows])
-            args = (worker_pipe, pipe, mine, rows, self._space, self.nenvs, buffers)
+            args = (worker_pipe, pipe, mine, rows, self._space, self.nenvs, self._buffers)
             process = ctx.Process(target=_work, args=args, daemon=True)
             process.start()
             worker_pipe.close()

@@ -47,7 +47,7 @@ class EnvRunner:
         )
         self.step_var = 0
         if self.summaries:
-            self.summaries.step_var = 0
+            self.summaries.restart()
         self.reset()
 
     def reset(self, seed=None):

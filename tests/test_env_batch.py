@@ -1,0 +1,422 @@
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+
+import gymnasium
+import numpy as np
+import psutil
+import pytest
+import shimmy.openai_gym_compatibility
+from gymnasium.spaces import Discrete
+
+from atari_wrappers import atari_stack, make_atari
+from env_batch import (
+    AtariEnvBatch,
+    EnvBatch,
+    ParallelEnvBatch,
+    SingleEnvBatch,
+    SpaceBatch,
+    WorkerError,
+    spread_seeds,
+)
+from tests.toys import Counting, Failing, OldGym21, OldGym26
+
+GAME = "SpaceInvadersNoFrameskip-v4"
+CONTEXTS = [
+    name
+    for name in ("fork", "forkserver", "spawn")
+    if name in multiprocessing.get_all_start_methods()
+]
+
+
+def one_game():
+    return atari_stack(make_atari(GAME), episodic_life=True)
+
+
+def in_process(nenvs, seeds):
+    return EnvBatch([one_game() for _ in range(nenvs)], seeds)
+
+
+def in_workers(nenvs, seeds, context=None):
+    return ParallelEnvBatch(one_game, nenvs, seeds, nworkers=2, context=context)
+
+
+BATCHES = {
+    "EnvBatch": (in_process, 3),
+    "SingleEnvBatch": (lambda nenvs, seeds: SingleEnvBatch(one_game(), seeds), 1),
+    "ParallelEnvBatch": (in_workers, 3),
+    "AtariEnvBatch": (partial(AtariEnvBatch, GAME), 3),
+}
+
+
+@pytest.fixture(params=BATCHES)
+def make_batch(request):
+    """A function from seeds to a batch of the real game, closed at the end."""
+    make, nenvs = BATCHES[request.param]
+    made = []
+
+    def make_one(seeds=5):
+        made.append(make(nenvs, seeds))
+        return made[-1]
+
+    yield make_one
+    for batch in made:
+        batch.close()
+
+
+def play(batch, steps, seed=0):
+    """Steps with random actions; returns everything that came back, one tuple per step."""
+    rng = np.random.default_rng(seed)
+    return [batch.step(rng.integers(6, size=batch.nenvs)) for _ in range(steps)]
+
+
+def test_step_returns_arrays_of_the_contract(make_batch):
+    batch = make_batch()
+    n = batch.nenvs
+    obs, infos = batch.reset()
+    assert obs.shape == (n, 4, 84, 84) and obs.dtype == np.float32 and len(infos) == n
+    assert obs.min() == 0 and 0.3 < obs.max() <= 1
+    obs, rewards, terminated, truncated, infos = batch.step(np.zeros(n, int))
+    assert obs.shape == (n, 4, 84, 84) and obs.dtype == np.float32
+    assert rewards.shape == (n,) and rewards.dtype == np.float32
+    assert (
+        terminated.shape == truncated.shape == (n,) and terminated.dtype == truncated.dtype == bool
+    )
+    assert [type(info) for info in infos] == [dict] * n
+    assert batch.action_space.shape == (n,) and batch.action_space.spaces[0].n == 6
+    assert batch.observation_space.contains(obs)
+
+
+def test_a_game_of_three_lives_is_counted_once_with_its_raw_score(make_batch):
+    batch = make_batch()
+    batch.reset()
+    scores, lengths, lives_lost = (
+        np.zeros(batch.nenvs),
+        np.zeros(batch.nenvs, int),
+        np.zeros(batch.nenvs, int),
+    )
+    games = 0
+    for obs, rewards, terminated, truncated, infos in play(batch, 900):
+        scores += rewards
+        lengths += 1
+        for i, info in enumerate(infos):
+            assert ("final_obs" in info) == bool(terminated[i] or truncated[i])
+            lives_lost[i] += info.get("life_lost", False)
+            if info.get("life_lost"):
+                assert "episode" not in info
+                assert np.array_equal(info["final_obs"], obs[i])  # the game goes on from here
+            if "episode" in info:
+                assert (info["episode"]["r"], info["episode"]["l"]) == (scores[i], lengths[i])
+                assert lives_lost[i] == 2 and terminated[i]
+                assert (
+                    obs[i, :3].max() == 0 < obs[i, 3].max()
+                )  # a new game: zeros before its first frame
+                assert info["final_obs"].shape == (4, 84, 84) and info["final_obs"][0].max() > 0
+                scores[i] = lengths[i] = lives_lost[i] = 0
+                games += 1
+    assert games >= batch.nenvs and scores.max() < 2000
+
+
+def test_the_same_seed_repeats_a_run_exactly(make_batch):
+    first, second, other = make_batch(5), make_batch(5), make_batch(6)
+    starts = [batch.reset()[0] for batch in (first, second, other)]
+    runs = [play(batch, 120) for batch in (first, second, other)]
+    assert np.array_equal(starts[0], starts[1])
+    for a, b in zip(runs[0], runs[1], strict=True):
+        assert all(np.array_equal(x, y) for x, y in zip(a[:4], b[:4], strict=True))
+    assert any(not np.array_equal(a[0], c[0]) for a, c in zip(runs[0], runs[2], strict=True))
+
+
+def test_reset_takes_a_seed_and_then_goes_on_at_random(make_batch):
+    batch = make_batch(None)
+    first = batch.reset(seed=3)[0], play(batch, 30)[-1][0]
+    again = batch.reset(seed=3)[0], play(batch, 30)[-1][0]
+    unseeded = batch.reset()[0], play(batch, 30)[-1][0]
+    assert np.array_equal(first[0], again[0]) and np.array_equal(first[1], again[1])
+    assert not np.array_equal(first[1], unseeded[1])
+
+
+@pytest.mark.parametrize("make", [in_process, in_workers, partial(AtariEnvBatch, GAME)])
+def test_environments_of_one_seed_differ(make):
+    batch = make(3, 11)
+    batch.reset()
+    obs = [batch.step([0, 0, 0])[0] for _ in range(40)][-1]
+    assert not np.array_equal(obs[0], obs[1]) and not np.array_equal(obs[1], obs[2])
+    batch.close()
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_workers_play_what_one_process_plays_under_every_start_method(context):
+    alone, workers = in_process(3, 5), in_workers(3, 5, context)
+    assert np.array_equal(alone.reset()[0], workers.reset()[0])
+    for here, there in zip(play(alone, 150), play(workers, 150), strict=True):
+        assert all(np.array_equal(x, y) for x, y in zip(here[:4], there[:4], strict=True))
+        for mine, theirs in zip(here[4], there[4], strict=True):
+            assert np.array_equal(mine.get("final_obs"), theirs.get("final_obs"))
+            assert mine.get("life_lost") == theirs.get("life_lost")
+    workers.close()
+
+
+@pytest.mark.parametrize(
+    ("actions", "message"),
+    [
+        (
+            lambda n: np.zeros(n + 1, int),
+            r"actions have the shape \(\d,\), expected \(\d,\): one per",
+        ),
+        (lambda n: np.zeros((n, 1), int), r"actions have the shape \(\d, 1\), expected"),
+        (
+            lambda n: np.full(n, 6),
+            r"action (np.int64\()?6\)? of environment 0 is outside Discrete\(6\)",
+        ),
+        (
+            lambda n: np.full(n, -1),
+            r"action (np.int64\()?-1\)? of environment 0 is outside Discrete\(6\)",
+        ),
+        (lambda n: np.full(n, 0.5), r"action .*0.5.* of environment 0 is outside Discrete\(6\)"),
+    ],
+)
+def test_bad_actions_are_named_and_the_batch_goes_on(make_batch, actions, message):
+    batch = make_batch()
+    batch.reset()
+    with pytest.raises(ValueError, match=message):
+        batch.step(actions(batch.nenvs))
+    batch.step([0] * batch.nenvs)
+
+
+@pytest.mark.parametrize("kind", ["EnvBatch", "ParallelEnvBatch"])
+def test_an_ended_episode_starts_again_within_the_step(kind):
+    makes = [
+        partial(Counting, 3, False, 0),
+        partial(Counting, 2, True, 1),
+        partial(Counting, 9, False, 2),
+    ]
+    batch = (
+        ParallelEnvBatch(makes, nworkers=2)
+        if kind == "ParallelEnvBatch"
+        else EnvBatch([make() for make in makes])
+    )
+    obs, _ = batch.reset()
+    assert obs.tolist() == [[0, 0], [0, 1], [0, 2]]
+    steps = [batch.step([0, 1, 2]) for _ in range(4)]
+    assert [step[0][:, 0].tolist() for step in steps] == [
+        [1, 1, 1],
+        [2, 0, 2],
+        [0, 1, 3],
+        [1, 0, 4],
+    ]
+    assert [step[1].tolist() for step in steps] == [
+        [10, 10, 10],
+        [10, 15, 10],
+        [15, 10, 10],
+        [10, 15, 10],
+    ]
+    assert [step[2].tolist() for step in steps] == [[0, 0, 0], [0, 0, 0], [1, 0, 0], [0, 0, 0]]
+    assert [step[3].tolist() for step in steps] == [[0, 0, 0], [0, 1, 0], [0, 0, 0], [0, 1, 0]]
+    assert steps[1][4][1]["final_obs"].tolist() == [2, 1] and steps[1][4][1]["episode"] == {
+        "r": 25.0,
+        "l": 2,
+    }
+    assert steps[2][4][0]["final_obs"].tolist() == [3, 0] and steps[2][4][0]["episode"] == {
+        "r": 35.0,
+        "l": 3,
+    }
+    assert "final_obs" not in steps[3][4][0] and "episode" not in steps[3][4][2]
+    batch.close()
+
+
+def test_observations_are_not_changed_by_later_steps():
+    batch = ParallelEnvBatch(Counting, 2)
+    first, _ = batch.reset()
+    kept = first.copy()
+    batch.step([0, 0])
+    assert np.array_equal(first, kept)
+    batch.close()
+
+
+def test_truncation_of_the_real_game_is_told_apart_from_termination(monkeypatch):
+    kwargs = gymnasium.registry[GAME].kwargs
+    monkeypatch.setitem(kwargs, "max_num_frames_per_episode", 200)
+    for batch in (AtariEnvBatch(GAME, 2, 1), in_process(2, 1)):
+        batch.reset()
+        ends = [(step[2].any(), step[3].any()) for step in play(batch, 60)]
+        assert (False, True) in ends and not any(terminated for terminated, _ in ends)
+        batch.close()
+
+
+def test_spread_seeds_gives_each_environment_its_own():
+    assert spread_seeds(None, 2) == [None, None]
+    assert spread_seeds([4, 5], 2) == [4, 5]
+    assert len(set(spread_seeds(0, 64) + spread_seeds(1, 64))) == 128
+    assert spread_seeds(0, 4) == spread_seeds(0, 8)[:4]
+
+
+@pytest.mark.parametrize(
+    ("seed", "message"),
+    [
+        ([1, 2], "2 seeds for 3 environments: give one int, or a list of 3"),
+        (-1, "the seed -1 is not an integer from 0"),
+        ([1, 2, 2**31], "the seed 2147483648 is not an integer from 0"),
+        ([1, 2, None], "the seed None is not an integer from 0"),
+    ],
+)
+def test_bad_seeds_are_named(seed, message):
+    with pytest.raises(ValueError, match=message):
+        EnvBatch([Counting() for _ in range(3)], seed)
+
+
+def test_space_batch_samples_and_contains_arrays():
+    space = SpaceBatch([Discrete(5), Discrete(5)])
+    space.seed(0)
+    samples = np.stack([space.sample() for _ in range(50)])
+    assert samples.shape == (50, 2) and set(samples.ravel()) == {0, 1, 2, 3, 4}
+    assert not np.array_equal(samples[:, 0], samples[:, 1])
+    assert space.contains(np.array([0, 4])) and not space.contains(np.array([0, 5]))
+    assert not space.contains(np.array([0]))
+
+
+def test_a_batch_of_unlike_or_no_environments_is_refused():
+    with pytest.raises(
+        ValueError, match="environment 1 has the space Box.*all of a batch must agree"
+    ):
+        EnvBatch([Counting(), gymnasium.make("CartPole-v1")])
+    with pytest.raises(ValueError, match="at least one environment, got none"):
+        EnvBatch([])
+    with pytest.raises(TypeError, match="'CartPole-v1' is no environment.*not their names"):
+        EnvBatch(["CartPole-v1"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(make_env=Counting, nenvs=0), "nenvs is 0, expected an integer of at least 1"),
+        (dict(make_env=Counting, nenvs=2.0), "nenvs is 2.0, expected an integer of at least 1"),
+        (dict(make_env=[Counting] * 2, nenvs=3), "nenvs is 3, but make_env holds 2 functions"),
+        (dict(make_env=[]), "the number of functions in make_env is 0"),
+        (dict(make_env=Counting, nenvs=2, nworkers=0), "nworkers is 0, expected"),
+    ],
+)
+def test_parallel_batch_refuses_bad_counts(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ParallelEnvBatch(**arguments)
+
+
+def test_parallel_batch_steps_several_environments_in_a_worker_by_default():
+    batch = ParallelEnvBatch(Counting, 7)
+    assert len(batch._processes) == min(7, len(os.sched_getaffinity(0)))
+    batch.close()
+    batch.close()
+    with pytest.raises(WorkerError, match="this batch is closed"):
+        batch.reset()
+
+
+def failing_batch(how, context, timeout=60.0):
+    makes = [Counting, Counting, partial(Failing, how), Counting]
+    batch = ParallelEnvBatch(makes, nworkers=2, context=context, timeout=timeout)
+    batch.reset()
+    batch.step([0] * 4)
+    return batch, list(batch._processes)
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize(
+    ("how", "timeout", "message"),
+    [
+        (
+            "raise",
+            60,
+            r"worker 1 \(environments 2 to 3\) raised an error; its traceback:",
+        ),
+        ("die", 60, r"worker 1 \(environments 2 to 3\) died with exit code -9"),
+        ("hang", 1, r"worker 1 \(environments 2 to 3\) did not answer within 1 s"),
+    ],
+)
+def test_a_worker_that_fails_ends_in_one_error_and_no_process_is_left(
+    how, timeout, message, context
+):
+    batch, processes = failing_batch(how, context, timeout)
+    began = time.monotonic()
+    with pytest.raises(WorkerError, match=message) as error:
+        batch.step([0] * 4)
+    assert time.monotonic() - began < 10
+    if how == "raise":
+        assert "ZeroDivisionError: the ball is out of the park" in str(error.value)
+    assert not any(process.is_alive() for process in processes)
+
+
+def test_an_interrupted_step_is_made_up_for_by_the_next(monkeypatch):
+    batch = ParallelEnvBatch(Counting, 2, nworkers=2)
+    batch.reset()
+    answer = batch._answer
+
+    def interrupted(worker):
+        if worker == 1:
+            raise KeyboardInterrupt
+        return answer(worker)
+
+    monkeypatch.setattr(batch, "_answer", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        batch.step([0, 0])
+    monkeypatch.undo()
+    obs, *_ = batch.step([0, 0])
+    assert obs[:, 0].tolist() == [2, 2]
+    batch.close()
+
+
+ORPHANS = """
+import sys, time
+from env_batch import ParallelEnvBatch
+from tests.toys import Counting
+if __name__ == "__main__":
+    batch = ParallelEnvBatch(Counting, 4, nworkers=2, context=sys.argv[1])
+    batch.reset()
+    print(*[process.pid for process in batch._processes], flush=True)
+    time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_workers_end_when_their_parent_is_killed(context, tmp_path):
+    script = tmp_path / "orphans.py"
+    script.write_text(ORPHANS)
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    parent = subprocess.Popen(
+        [sys.executable, script, context], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    workers = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
+    assert len(workers) == 2
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    assert not [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("old", "tag"), [(OldGym26, 26), (OldGym21, 21)])
+@pytest.mark.parametrize("parallel", [False, True])
+def test_environments_of_the_older_gym_interface_are_converted(old, tag, parallel):
+    batch = ParallelEnvBatch(old, 2) if parallel else EnvBatch([old(), old()])
+    obs, _ = batch.reset(seed=1)
+    assert obs.tolist() == [[0, tag], [0, tag]]
+    steps = [batch.step([0, 1]) for _ in range(3)]
+    assert [step[0][0, 0] for step in steps] == [1, 2, 0]
+    assert steps[2][2].tolist() == [True, True] and steps[2][4][1]["episode"] == {"r": 6.0, "l": 3}
+    batch.close()
+
+
+def test_an_older_environment_without_gym_is_one_clear_error(monkeypatch):
+    missing = ImportError("No module named 'gym'")
+    monkeypatch.setattr(shimmy.openai_gym_compatibility, "GYM_IMPORT_ERROR", missing)
+    with pytest.raises(TypeError, match='OldGym21 is no gymnasium.Env.*pip install "gym==0.26.2"'):
+        EnvBatch([OldGym21()])
+
+
+def test_batches_that_cannot_draw_say_what_can():
+    for batch in (AtariEnvBatch(GAME, 1), ParallelEnvBatch(Counting, 1)):
+        with pytest.raises(NotImplementedError, match="draws no pictures: make one environment"):
+            batch.render()
+        batch.close()

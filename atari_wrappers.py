@@ -7,7 +7,6 @@ that ends an episode for the learner while the game goes on. Lives are watched a
 agent step, outside the skip, as ALE's C++ environments do: both paths agree.
 """
 
-import difflib
 import os
 import time
 from collections import defaultdict, deque
@@ -25,7 +24,9 @@ from env_batch import (
     AtariEnvBatch,
     GameScores,
     ParallelEnvBatch,
+    check_action,
     check_count,
+    check_game,
     scale_frames,
     spread_seeds,
 )
@@ -116,7 +117,12 @@ class SkipFrames(gymnasium.Wrapper):
         self.metadata = {**env.metadata, "render_fps": 60 // self._nframes}
 
     def step(self, action):
-        """Returns the last observation and the sum of the rewards; stops where the game ends."""
+        """Returns the last observation and the sum of the rewards; stops where the game ends.
+
+        Raises:
+            ValueError: If the action is outside the space; ALE itself would not notice.
+        """
+        check_action(action, self.action_space)
         total = 0.0
         for _ in range(self._nframes):
             obs, reward, terminated, truncated, info = self.env.step(action)
@@ -248,7 +254,7 @@ class Summaries(_Outer, gymnasium.Wrapper):
         self.step_var = 0
         self._games = [deque(maxlen=100) for _ in range(count)]  # raw scores
         self._lengths = [0] * count  # agent steps of the latest game
-        self._scores = GameScores(1)
+        self._scores, self._life_lost = GameScores(1), False
 
     @property
     def summaries(self):
@@ -261,12 +267,19 @@ class Summaries(_Outer, gymnasium.Wrapper):
         means = [np.mean(games) for games in self._games if games]
         return float(np.mean(means)) if means else None
 
+    def reset(self, **kwargs):
+        """Starts new games; one that is broken off is not counted."""
+        if not self._life_lost:
+            self._scores = GameScores(1)
+        return self.env.reset(**kwargs)
+
     def step(self, action):
         """Steps the environment and writes when a whole game ended."""
         obs, rewards, terminated, truncated, infos = self.env.step(action)
         self.step_var += len(self._games)
         each = infos if self.nenvs else [infos]
         if not self.nenvs:
+            self._life_lost = infos.get("life_lost", False)
             self._scores.record(rewards, np.array([terminated or truncated]), each)
         ended = [(i, info["episode"]) for i, info in enumerate(each) if "episode" in info]
         for i, episode in ended:
@@ -317,9 +330,9 @@ class TensorboardSummaries(Summaries):
 
         It is made with the first point, so that an environment that is only looked at leaves none.
         """
+        self._writer = None
         super().__init__(env)
         self.logdir = Path(logdir) if logdir else _new_logdir(env)
-        self._writer = self._purge_step = None
 
     def add_summary(self, name, value):
         """Writes a point."""
@@ -335,7 +348,17 @@ class TensorboardSummaries(Summaries):
     def load_state_dict(self, state):
         """Goes on from a state_dict; TensorBoard drops the points that were drawn beyond it."""
         super().load_state_dict(state)
-        self._purge_step = self.step_var + 1
+        self._reopen(self.step_var + 1)
+
+    def restart(self):
+        """Counts from 0 again; points that were drawn already are dropped by TensorBoard."""
+        super().restart()
+        self._reopen(1 if self._writer else None)
+
+    def _reopen(self, purge_step):
+        if self._writer:
+            self._writer.close()
+        self._writer, self._purge_step = None, purge_step
 
     def flush(self):
         """Brings every point to the disk."""
@@ -344,9 +367,7 @@ class TensorboardSummaries(Summaries):
 
     def close(self):
         """Closes the event file and the environment."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        self._reopen(self.step_var + 1)
         super().close()
 
 
@@ -414,7 +435,7 @@ def nature_dqn_env(
         >>> obs.shape, obs.dtype, env.action_space.spaces[0].n
         ((2, 4, 84, 84), dtype('float32'), np.int64(6))
     """
-    _check_env_id(env_id)
+    check_game(env_id)
     wrap = _choose(
         "summaries",
         summaries,
@@ -480,27 +501,7 @@ def _choose(name, value, choices):
     return choices[value]
 
 
-def _check_env_id(env_id):
-    games = [name for name in gymnasium.registry if "NoFrameskip-v4" in name]
-    if env_id in gymnasium.registry and "NoFrameskip" in env_id:
-        return
-    similar = difflib.get_close_matches(str(env_id), games, n=1, cutoff=0.3)
-    hint = f"; did you mean {similar[0]!r}?" if similar else ""
-    if env_id in gymnasium.registry:
-        raise ValueError(
-            f"{env_id!r} skips frames itself or is no Atari game, "
-            f"expected a name with NoFrameskip{hint}"
-        )
-    raise ValueError(
-        f"there is no game {env_id!r}, expected a name like 'SpaceInvadersNoFrameskip-v4'{hint}"
-    )
-
-
 def _new_logdir(env):
-    name = env.spec.id if env.spec else "run"
-    started = time.strftime("%Y%m%d-%H%M%S")
-    return (
-        Path(os.environ.get("A2C_OUT", "."))
-        / "logs"
-        / f"{name.replace('/', '-')}-{started}-{os.getpid()}"
-    )
+    name = env.spec.id.replace("/", "-") if env.spec else "run"
+    unique = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() % 10**9:09d}"
+    return Path(os.environ.get("A2C_OUT", ".")) / "logs" / f"{name}-{unique}"

@@ -1,6 +1,7 @@
 """A training run saved whole, found again and gone on with."""
 
 import os
+import pickle
 import re
 import warnings
 from pathlib import Path
@@ -17,11 +18,9 @@ class CheckpointError(RuntimeError):
 class Checkpoints:
     """Keeps the last two checkpoints of one run in its folder.
 
-    Example:
-        >>> checkpoints = Checkpoints("logs/first-run", settings, model=model, optimizer=optimizer,
-        runner=runner)
-        >>> checkpoints.restore()  # where the last sitting ended, or at step 0
-        >>> checkpoints.save()
+    Attributes:
+        folder: The run's own folder.
+        settings: What a run must not change on its way.
     """
 
     def __init__(self, folder, settings, **parts):
@@ -43,7 +42,7 @@ class Checkpoints:
             Its path.
         """
         state = {name: part.state_dict() for name, part in self._parts.items()}
-        state.update(settings=self.settings, rng=torch.get_rng_state())
+        state.update(settings=self.settings, random=_random_state())
         path = self.folder / f"checkpoint-{self._parts['runner'].step_var:010d}.pt"
         self.folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
@@ -67,21 +66,13 @@ class Checkpoints:
                 readable checkpoint.
         """
         for path in reversed(self._files()):
-            try:
-                state = torch.load(path, map_location="cpu", weights_only=True)
-            except Exception as e:
-                warnings.warn(
-                    f"{path} cannot be read ({type(e).__name__}), it was cut short: "
-                    "trying the one before",
-                    stacklevel=2,
-                )
-                continue
-            self._check(state["settings"], path)
-            for name, part in self._parts.items():
-                part.load_state_dict(state[name])
-            torch.set_rng_state(state["rng"])
-            return True
-        if self.folder.exists() and any(self.folder.iterdir()):
+            if (state := _read(path)) is not None:
+                self._check(state["settings"], path)
+                for name, part in self._parts.items():
+                    part.load_state_dict(state[name])
+                _set_random_state(state["random"])
+                return True
+        if any(path.suffix != ".part" for path in self.folder.glob("*")):
             raise CheckpointError(
                 f"{self.folder} already holds another run, and no readable checkpoint of it: "
                 "give this run another name, or move that folder away"
@@ -110,3 +101,32 @@ class Checkpoints:
                 f"{path} belongs to another run: {changes}. Set the old values to go on with it, "
                 "or give this run another name to start anew; nothing was changed"
             )
+
+
+def _read(path):
+    """Returns the content, or None with a warning; the file is then set aside."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if {"settings", "random"} <= state.keys():
+            return state
+        reason = "it is no checkpoint of this kit"
+    except (EOFError, RuntimeError, pickle.UnpicklingError) as e:
+        reason = f"it was cut short ({type(e).__name__})"
+    aside = path.with_suffix(".unreadable")
+    os.replace(path, aside)
+    warnings.warn(
+        f"{path} cannot be read, {reason}: set aside as {aside.name}, trying the one before",
+        stacklevel=3,
+    )
+    return None
+
+
+def _random_state():
+    on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "gpus": on_gpus}
+
+
+def _set_random_state(state):
+    torch.set_rng_state(state["cpu"])
+    if len(state["gpus"]) == torch.cuda.device_count() > 0:
+        torch.cuda.set_rng_state_all(state["gpus"])

@@ -9,8 +9,10 @@ OUT = pytest.StashKey()
 
 
 def pytest_configure(config):
+    for name in ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG"):
+        os.environ.pop(name, None)  # nobody watches the tests
     os.environ["A2C_MINUTES"] = "0.3"
-    config.stash[OUT] = folder = tempfile.TemporaryDirectory(prefix="a2c-tests-")
+    config.stash[OUT] = folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     os.environ["A2C_OUT"] = folder.name
 
 

@@ -9,6 +9,7 @@ counted.
 """
 
 import copy
+import difflib
 import inspect
 import multiprocessing
 import os
@@ -36,6 +37,7 @@ __all__ = [
 gymnasium.register_envs(ale_py)
 
 FRAME_SKIP = 4
+CLOSED = "this batch is closed: make a new one"
 
 
 class WorkerError(RuntimeError):
@@ -60,6 +62,8 @@ class SpaceBatch(Tuple):
         if not spaces:
             raise ValueError("a batch needs at least one environment, got none")
         for i, space in enumerate(spaces):
+            if space.shape is None:
+                raise ValueError(f"environment {i} has the space {space}, expected one of arrays")
             if space != spaces[0]:
                 raise ValueError(
                     f"environment {i} has the space {space}, environment 0 has {spaces[0]}: "
@@ -166,8 +170,10 @@ def as_gymnasium(env):
         )
     import shimmy
 
-    takes_seed = "seed" in inspect.signature(getattr(env, "unwrapped", env).reset).parameters
+    parameters = inspect.signature(getattr(env, "unwrapped", env).reset).parameters.values()
+    takes_seed = any(p.name == "seed" or p.kind is p.VAR_KEYWORD for p in parameters)
     convert = shimmy.GymV26CompatibilityV0 if takes_seed else shimmy.GymV21CompatibilityV0
+    _drop_old_checker(env)
     try:
         return convert(env=env)
     except gymnasium.error.DependencyNotInstalled as e:
@@ -175,6 +181,14 @@ def as_gymnasium(env):
             f"{type(env).__name__} is no gymnasium.Env. If it follows the older gym interface, "
             'shimmy can convert it once gym is there: pip install "gym==0.26.2"'
         ) from e
+
+
+def _drop_old_checker(env):
+    """Takes out gym's own checker, which stumbles over names that NumPy 2 no longer has."""
+    while hasattr(env, "env"):
+        if type(env.env).__name__ == "PassiveEnvChecker":
+            env.env = env.env.env
+        env = env.env
 
 
 def _step_env(env, action):
@@ -238,7 +252,6 @@ class EnvBatch(gymnasium.Env):
         Returns:
             obs [B, ...] and infos, B dicts.
         """
-        super().reset(seed=seed if isinstance(seed, int) else None)
         seeds = self._first_seeds if seed is None else spread_seeds(seed, self.nenvs)
         self._first_seeds = [None] * self.nenvs
         self._scores = GameScores(self.nenvs)
@@ -315,7 +328,9 @@ class SingleEnvBatch(EnvBatch):
 class AtariEnvBatch(EnvBatch):
     """Steps ALE's own C++ threads, which also skip, take the maximum, resize and stack.
 
-    Observations are [B, 4, 84, 84] float32 in [0, 1], and agree with those of `atari_wrappers`.
+    Observations are [B, 4, 84, 84] float32 in [0, 1]. Everything agrees with `atari_wrappers`, but
+    for `final_obs` of a game that ended within the four frames of a step, and for truncation: the
+    frames before the first observation are not counted here.
     """
 
     def __init__(self, env_id, nenvs, seeds=None, *, episodic_life=True, max_random_actions=30):
@@ -327,7 +342,12 @@ class AtariEnvBatch(EnvBatch):
             seeds: As in `spread_seeds`; used by the first reset that names none.
             episodic_life: Whether a lost life ends an episode; the game goes on either way.
             max_random_actions: Bound on the no-ops that open a game, in frames; 1 for none.
+
+        Raises:
+            ValueError: If env_id names no such game, or nenvs is below 1.
         """
+        check_game(env_id)
+        nenvs = check_count("nenvs", nenvs)
         self.spec = gymnasium.spec(env_id)
         game = self.spec.kwargs
         self._vector = AtariVectorEnv(
@@ -344,15 +364,17 @@ class AtariEnvBatch(EnvBatch):
         self._set_up([space] * nenvs, [self._vector.single_action_space] * nenvs, seeds)
 
     def _reset(self, seeds):
+        self._check_open()
         frames, info = self._vector.reset(seed=None if seeds[0] is None else np.array(seeds))
         self._game_frames = info["episode_frame_number"]
         return scale_frames(frames), [{} for _ in range(self.nenvs)]
 
     def _step(self, actions):
+        self._check_open()
         frames, rewards, terminated, truncated, info = self._vector.step(actions)
         observations = scale_frames(frames)
         infos = [{} for _ in range(self.nenvs)]
-        goes_on = info["episode_frame_number"] == self._game_frames + FRAME_SKIP
+        goes_on = info["episode_frame_number"] > self._game_frames  # a new game counts from 0
         self._game_frames = info["episode_frame_number"]
         ended = terminated | truncated
         for i in np.flatnonzero(ended):
@@ -373,6 +395,10 @@ class AtariEnvBatch(EnvBatch):
     def close(self):
         """Ends the threads."""
         self._vector = None
+
+    def _check_open(self):
+        if self._vector is None:
+            raise RuntimeError(CLOSED)
 
 
 class ParallelEnvBatch(EnvBatch):
@@ -451,7 +477,7 @@ class ParallelEnvBatch(EnvBatch):
 
     def _ask(self, command, arguments):
         if not self._processes:
-            raise WorkerError("this batch is closed: make a new one")
+            raise WorkerError(CLOSED)
         for worker in sorted(self._owed):
             self._answer(worker)
         for worker, argument in enumerate(arguments):
@@ -539,6 +565,29 @@ def check_count(name, value):
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"{name} is {value!r}, expected an integer of at least 1")
     return int(value)
+
+
+def check_game(env_id):
+    """Raises a ValueError unless env_id names an Atari game without frame skip."""
+    games = [name for name in gymnasium.registry if "NoFrameskip-v4" in name]
+    if env_id in gymnasium.registry and "NoFrameskip" in env_id:
+        return
+    similar = difflib.get_close_matches(str(env_id), games, n=1, cutoff=0.3)
+    hint = f"; did you mean {similar[0]!r}?" if similar else ""
+    if env_id in gymnasium.registry:
+        raise ValueError(
+            f"{env_id!r} skips frames itself or is no Atari game, "
+            f"expected a name with NoFrameskip{hint}"
+        )
+    raise ValueError(
+        f"there is no game {env_id!r}, expected a name like 'SpaceInvadersNoFrameskip-v4'{hint}"
+    )
+
+
+def check_action(action, space):
+    """Raises a ValueError unless the space contains the action."""
+    if not space.contains(action):
+        raise ValueError(f"action {action!r} is outside {space}: choose one inside")
 
 
 def _cores():

@@ -6,7 +6,7 @@ from env_batch import check_count
 
 __all__ = ["EnvRunner"]
 
-RUNNERS_KEYS = {"observations", "rewards", "resets", "state"}
+_OWN_KEYS = {"observations", "rewards", "resets", "state"}
 
 
 class EnvRunner:
@@ -16,9 +16,16 @@ class EnvRunner:
         step_var: Agent steps so far, over all environments: the horizontal axis of every curve.
 
     Example:
-        >>> runner = EnvRunner(env, policy, nsteps=5, transforms=[compute_value_targets,
-        merge_time_batch])
+        >>> import gymnasium
+        >>> from env_batch import EnvBatch
+        >>> class Idle:
+        ...     def act(self, observations):
+        ...         return {"actions": np.zeros(len(observations), int)}
+        >>> env = EnvBatch([gymnasium.make("CartPole-v1") for _ in range(3)])
+        >>> runner = EnvRunner(env, Idle(), nsteps=5)
         >>> trajectory = runner.get_next()
+        >>> len(trajectory["rewards"]), trajectory["rewards"][0].shape, runner.step_var
+        (5, (3,), 15)
     """
 
     def __init__(self, env, policy, nsteps, transforms=()):
@@ -26,8 +33,8 @@ class EnvRunner:
 
         Args:
             env: A batch of environments.
-            policy: Anything whose `act(observations)` returns a dict with `"actions"`, and with a
-                method `reset()`.
+            policy: Anything whose `act(observations)` returns a dict with `"actions"`; if it has a
+                method `reset()`, that is called too.
             nsteps: Length T of a partial trajectory in agent steps.
             transforms: Callables that change the trajectory in place, applied in their order; what
                 they return is ignored.
@@ -53,7 +60,8 @@ class EnvRunner:
     def reset(self, seed=None):
         """Starts new games and resets the policy; `step_var` goes on."""
         self._latest_observation, _ = self.env.reset(seed=seed)
-        self.policy.reset()
+        if hasattr(self.policy, "reset"):
+            self.policy.reset()
 
     def get_next(self):
         """Plays T agent steps.
@@ -99,7 +107,7 @@ class EnvRunner:
             raise ValueError(
                 f"policy.act returned {found}, expected a dict with 'actions', one per environment"
             )
-        if taken := RUNNERS_KEYS & act.keys():
+        if taken := _OWN_KEYS & act.keys():
             raise ValueError(
                 f"policy.act returned the keys {sorted(taken)}, which the runner fills: rename them"
             )

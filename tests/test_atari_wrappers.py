@@ -2,11 +2,13 @@ import gymnasium
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import torch
 from gymnasium.wrappers import RecordVideo
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import atari_wrappers as aw
 from env_batch import AtariEnvBatch, EnvBatch
+from runners import EnvRunner
 from tests.toys import Arcade, Counting
 
 GAME = "SpaceInvadersNoFrameskip-v4"
@@ -47,6 +49,16 @@ def test_skip_frames_adds_rewards_and_stops_where_the_game_ends():
     assert [step[1] for step in steps] == [15.0, 40.0, 23.0]
     assert [step[2] for step in steps] == [False, False, True]
     assert env.metadata["render_fps"] == 12
+
+
+@pytest.mark.parametrize("action", [-1, 3, 0.5])
+def test_skip_frames_refuses_an_action_outside_the_space(action):
+    env = aw.SkipFrames(Arcade(), 5)
+    env.reset()
+    with pytest.raises(
+        ValueError, match=f"action {action} is outside Discrete.3.: choose one inside"
+    ):
+        env.step(action)
 
 
 def test_image_preprocessing_resizes_by_area_and_turns_gray():
@@ -162,6 +174,24 @@ def test_summaries_serve_a_single_environment():
     assert aw.NumpySummaries.get_values("Episodes/reward_mean_100").tolist() == [25.0]
 
 
+def test_a_game_that_is_broken_off_is_not_counted():
+    env = aw.NumpySummaries(Counting(3))
+    env.reset()
+    env.step(0)
+    env.reset()
+    infos = [env.step(0)[4] for _ in range(3)]
+    assert infos[2]["episode"] == {"r": 35.0, "l": 3}
+    lives = aw.NumpySummaries(aw.EpisodicLife(Arcade()))
+    lives.reset()
+    for _ in range(6):
+        lives.step(0)
+    lives.reset()
+    assert [lives.step(0)[4] for _ in range(6)][5]["episode"] == {
+        "r": float(sum(range(13))),
+        "l": 12,
+    }
+
+
 def test_numpy_summaries_name_what_there_is():
     scores_of([1], 1)
     with pytest.raises(
@@ -205,10 +235,22 @@ def test_tensorboard_summaries_go_on_and_drop_what_a_lost_run_drew_later(tmp_pat
     assert steps == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
+def test_a_second_runner_on_one_environment_draws_no_step_twice(tmp_path):
+    env = aw.TensorboardSummaries(EnvBatch([Counting(1)]), tmp_path)
+    for steps in (5, 3):
+        env.restart()
+        env.reset()
+        for _ in range(steps):
+            env.step([0])
+    env.close()
+    assert [step for step, _ in read(tmp_path, "Episodes/reward_mean_100")] == [1, 2, 3]
+
+
 def test_two_runs_without_a_name_get_folders_of_their_own(tmp_path, monkeypatch):
     monkeypatch.setenv("A2C_OUT", str(tmp_path))
-    env = aw.nature_dqn_env(GAME, nenvs=1)
-    assert env.env.logdir.parent == tmp_path / "logs" and GAME in env.env.logdir.name
+    folders = [aw.nature_dqn_env(GAME, nenvs=1).env.logdir for _ in range(2)]
+    assert all(folder.parent == tmp_path / "logs" and GAME in folder.name for folder in folders)
+    assert folders[0] != folders[1]
 
 
 @pytest.mark.parametrize("parallel", ["threads", "processes"])
@@ -368,3 +410,35 @@ def test_random_play_scores_alike_in_threads_and_in_wrappers():
     (low, high), (other_low, other_high) = intervals
     assert low <= other_high and other_low <= high
     assert 120 < (low + high) / 2 < 180  # the notebook says about 150
+
+
+def test_what_a_notebook_for_the_public_modules_does_works_unchanged(tmp_path):
+    """Given the names that such notebooks use, down to `NatureModel(*obs.shape, n_actions)`."""
+    env = aw.nature_dqn_env(GAME, nenvs=2, seed=1, summaries="Numpy")
+    obs, _ = env.reset()
+
+    class Model(torch.nn.Module):
+        def __init__(self, nenvs, channels, height, width, n_actions):
+            super().__init__()
+            self.linear = torch.nn.Linear(channels * height * width, n_actions)
+
+    class Agent:
+        def __init__(self, model):
+            self.model = model
+
+        def act(self, inputs):
+            flat = torch.as_tensor(np.array(inputs)).flatten(1)
+            logits = self.model.linear(flat)
+            return {"actions": logits.argmax(-1).numpy(), "logits": logits}
+
+    agent = Agent(Model(*obs.shape, env.action_space.spaces[0].n))
+    runner = EnvRunner(env, agent, nsteps=3, transforms=[lambda trajectory: trajectory.update(n=1)])
+    assert runner.get_next()["n"] == 1 and runner.step_var == 6
+    film = aw.nature_dqn_env(GAME, seed=1, summaries=False, clip_reward=False)
+    for kind in ("False", "True"):
+        with RecordVideo(
+            env=film, video_folder=str(tmp_path / kind), episode_trigger=lambda n: True
+        ) as camera:
+            s, _ = camera.reset()
+            for _ in range(10):
+                s, r, terminated, truncated, info = camera.step(agent.act([s])["actions"][0])

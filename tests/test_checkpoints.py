@@ -68,7 +68,8 @@ def test_a_checkpoint_that_is_cut_short_gives_way_to_the_one_before(tmp_path):
     newest.write_bytes(newest.read_bytes()[:1000])
     later, others = make_run(tmp_path)
     with pytest.warns(
-        UserWarning, match="checkpoint-0000000160.pt cannot be read.*cut short: trying the one"
+        UserWarning,
+        match="checkpoint-0000000160.pt cannot be read, it was cut short.*trying the one",
     ):
         assert later.restore()
     assert others["runner"].step_var == 80
@@ -85,7 +86,36 @@ def test_a_folder_without_a_readable_checkpoint_is_not_written_to(tmp_path):
     (tmp_path / "checkpoint-0000000080.pt").write_bytes(b"")
     with pytest.raises(CheckpointError, match="already holds another run"):
         checkpoints.restore()
-    assert len(list(tmp_path.iterdir())) == 2
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"events.out.tfevents.1.host", "checkpoint-0000000080.unreadable"}
+
+
+def test_somebody_elses_file_is_set_aside_and_not_lost(tmp_path):
+    torch.save({"weights": torch.ones(2)}, tmp_path / "checkpoint-0000000080.pt")
+    checkpoints, _ = make_run(tmp_path)
+    with (
+        pytest.warns(UserWarning, match="it is no checkpoint of this kit: set aside as"),
+        pytest.raises(CheckpointError, match="already holds another run"),
+    ):
+        checkpoints.restore()
+    assert torch.load(tmp_path / "checkpoint-0000000080.unreadable")["weights"].sum() == 2
+
+
+def test_a_run_killed_within_its_first_save_starts_anew(tmp_path):
+    (tmp_path / "checkpoint-0000000000.part").write_bytes(b"half")
+    checkpoints, _ = make_run(tmp_path)
+    assert not checkpoints.restore()
+    checkpoints.save()
+    assert [path.suffix for path in tmp_path.iterdir()] == [".pt"]
+
+
+def test_the_random_state_goes_on(tmp_path):
+    checkpoints, _ = make_run(tmp_path)
+    checkpoints.save()
+    drawn = torch.rand(3)
+    torch.manual_seed(99)
+    checkpoints.restore()
+    assert torch.equal(torch.rand(3), drawn)
 
 
 @pytest.mark.parametrize(

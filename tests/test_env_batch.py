@@ -1,11 +1,11 @@
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import time
 from functools import partial
 
+import gym
 import gymnasium
 import numpy as np
 import psutil
@@ -13,6 +13,7 @@ import pytest
 import shimmy.openai_gym_compatibility
 from gymnasium.spaces import Discrete
 
+import env_batch
 from atari_wrappers import atari_stack, make_atari
 from env_batch import (
     AtariEnvBatch,
@@ -239,13 +240,48 @@ def test_observations_are_not_changed_by_later_steps():
 
 
 def test_truncation_of_the_real_game_is_told_apart_from_termination(monkeypatch):
+    """The two paths count the frames before the first observation differently: 1 FIRE here."""
     kwargs = gymnasium.registry[GAME].kwargs
-    monkeypatch.setitem(kwargs, "max_num_frames_per_episode", 200)
-    for batch in (AtariEnvBatch(GAME, 2, 1), in_process(2, 1)):
+    monkeypatch.setitem(kwargs, "max_num_frames_per_episode", 201)
+    threads = AtariEnvBatch(GAME, 1, 1, max_random_actions=1)
+    game = atari_stack(make_atari(GAME), episodic_life=True, max_random_actions=1)
+    for batch, length in ((threads, 51), (SingleEnvBatch(game, 1), 50)):
         batch.reset()
-        ends = [(step[2].any(), step[3].any()) for step in play(batch, 60)]
-        assert (False, True) in ends and not any(terminated for terminated, _ in ends)
-        batch.close()
+        ends = [(step[2][0], step[3][0]) for step in play(batch, 110)]
+        assert [t + 1 for t, (_, cut) in enumerate(ends) if cut] == [length, 2 * length]
+        assert not any(terminated for terminated, _ in ends)
+
+
+def test_a_step_that_was_interrupted_makes_no_game_of_a_lost_life():
+    batch = AtariEnvBatch(GAME, 4, 5)
+    batch.reset()
+    rng, lives_lost = np.random.default_rng(0), 0
+    for _ in range(300):
+        batch._vector.step(rng.integers(6, size=4))  # its result never arrived
+        *_, infos = batch.step(rng.integers(6, size=4))
+        for info in infos:
+            lives_lost += info.get("life_lost", False)
+            assert "episode" not in info or info["episode"]["l"] > 100
+    assert lives_lost >= 2
+
+
+def test_a_closed_batch_says_so():
+    batch = AtariEnvBatch(GAME, 1)
+    batch.close()
+    with pytest.raises(RuntimeError, match="this batch is closed: make a new one"):
+        batch.reset()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((GAME, 0), "nenvs is 0, expected an integer of at least 1"),
+        (("CartPole-v1", 2), "'CartPole-v1' skips frames itself or is no Atari game"),
+    ],
+)
+def test_the_threads_refuse_what_would_crash_them(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        AtariEnvBatch(*arguments)
 
 
 def test_spread_seeds_gives_each_environment_its_own():
@@ -288,6 +324,10 @@ def test_a_batch_of_unlike_or_no_environments_is_refused():
         EnvBatch([])
     with pytest.raises(TypeError, match="'CartPole-v1' is no environment.*not their names"):
         EnvBatch(["CartPole-v1"])
+    with pytest.raises(ValueError, match="expected one of arrays"):
+        SpaceBatch([gymnasium.spaces.Dict(a=Discrete(2))])
+    with pytest.raises(ValueError, match="the seed -1 is not an integer"):
+        EnvBatch([Counting()]).reset(seed=-1)
 
 
 @pytest.mark.parametrize(
@@ -307,7 +347,7 @@ def test_parallel_batch_refuses_bad_counts(arguments, message):
 
 def test_parallel_batch_steps_several_environments_in_a_worker_by_default():
     batch = ParallelEnvBatch(Counting, 7)
-    assert len(batch._processes) == min(7, len(os.sched_getaffinity(0)))
+    assert len(batch._processes) == min(7, env_batch._cores())
     batch.close()
     batch.close()
     with pytest.raises(WorkerError, match="this batch is closed"):
@@ -316,9 +356,10 @@ def test_parallel_batch_steps_several_environments_in_a_worker_by_default():
 
 def failing_batch(how, context, timeout=60.0):
     makes = [Counting, Counting, partial(Failing, how), Counting]
-    batch = ParallelEnvBatch(makes, nworkers=2, context=context, timeout=timeout)
+    batch = ParallelEnvBatch(makes, nworkers=2, context=context)
     batch.reset()
     batch.step([0] * 4)
+    batch._timeout = timeout  # starting may take longer
     return batch, list(batch._processes)
 
 
@@ -331,7 +372,7 @@ def failing_batch(how, context, timeout=60.0):
             60,
             r"worker 1 \(environments 2 to 3\) raised an error; its traceback:",
         ),
-        ("die", 60, r"worker 1 \(environments 2 to 3\) died with exit code -9"),
+        ("die", 60, r"worker 1 \(environments 2 to 3\) died with exit code 9"),
         ("hang", 1, r"worker 1 \(environments 2 to 3\) did not answer within 1 s"),
     ],
 )
@@ -389,7 +430,7 @@ def test_workers_end_when_their_parent_is_killed(context, tmp_path):
     )
     workers = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
     assert len(workers) == 2
-    parent.send_signal(signal.SIGKILL)
+    parent.kill()
     parent.wait()
     _, alive = psutil.wait_procs(workers, timeout=10)
     assert not [worker for worker in alive if worker.status() != psutil.STATUS_ZOMBIE]
@@ -406,6 +447,15 @@ def test_environments_of_the_older_gym_interface_are_converted(old, tag, paralle
     assert [step[0][0, 0] for step in steps] == [1, 2, 0]
     assert steps[2][2].tolist() == [True, True] and steps[2][4][1]["episode"] == {"r": 6.0, "l": 3}
     batch.close()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_older_environment_made_by_gym_is_converted_and_truncates():
+    batch = EnvBatch([gym.make("MountainCar-v0", max_episode_steps=3)])
+    batch.reset(seed=1)
+    steps = [batch.step([1]) for _ in range(3)]
+    assert [step[3][0] for step in steps] == [False, False, True] and not steps[2][2][0]
+    assert steps[2][4][0]["episode"] == {"r": -3.0, "l": 3}
 
 
 def test_an_older_environment_without_gym_is_one_clear_error(monkeypatch):

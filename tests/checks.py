@@ -8,7 +8,7 @@ wrong axis or a broadcast shows.
 """
 
 import copy
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import torch
@@ -108,16 +108,17 @@ def check_policy(policy):
             f"actions are a {type(actions).__name__}, expected a NumPy array",
         )
         _expect(actions.shape == (B,), f"actions have the shape {actions.shape}, expected ({B},)")
+        for key in ("logits", "log_probs", "values"):
+            _expect(
+                act[key].requires_grad,
+                f"{key} carry no gradient: act without torch.no_grad(), learning needs the graph",
+            )
         for key in ("log_probs", "values"):
             shape = tuple(act[key].shape)
             _expect(
                 shape == (B,),
                 f"{key} have the shape {shape}, expected ({B},): "
                 "[B, 1] would broadcast against [B]",
-            )
-            _expect(
-                act[key].requires_grad,
-                f"{key} carry no gradient: act without torch.no_grad(), learning needs the graph",
             )
         log_softmax = logits - np.log(np.exp(logits).sum(1, keepdims=True))
         expected = log_softmax[np.arange(B), actions]
@@ -257,7 +258,10 @@ def check_merge(merge_time_batch):
         "logits lost their last axis: merge the first two only",
     )
     same_order = np.allclose(_array(trajectory["rewards"]), _array(trajectory["values"]))
-    _expect(same_order, "rewards and values are flattened in two different orders")
+    same_order &= np.allclose(_array(trajectory["logits"])[:, 0], _array(trajectory["values"]))
+    _expect(same_order, "the keys are flattened in two different orders")
+    in_place = np.allclose(_array(trajectory["rewards"]), numbers.ravel())
+    _expect(in_place, "step t of environment b is not in row t·B + b: join along the first axis")
     _expect(
         trajectory["values"].requires_grad,
         "merging cuts values from the graph: use torch.cat, not .numpy() or .item()",
@@ -266,16 +270,18 @@ def check_merge(merge_time_batch):
     _passed("MergeTimeBatch")
 
 
-def _merged_trajectory():
+def _merged_trajectory(device):
     rng = torch.Generator().manual_seed(5)
-    logits = torch.randn(6, 3, generator=rng).requires_grad_()
-    actions = torch.tensor([0, 2, 1, 1, 0, 2])
+    logits = torch.randn(6, 3, generator=rng).to(device).requires_grad_()
+    actions = torch.tensor([0, 2, 1, 1, 0, 2], device=device)
+    rows = torch.arange(6, device=device)
+    values = torch.tensor([0.5, -1.0, 2.0, 0.25, 1.5, -0.75], device=device)
     return {
         "logits": logits,
-        "actions": actions.numpy(),
-        "log_probs": torch.log_softmax(logits, -1)[torch.arange(6), actions],
-        "values": torch.tensor([0.5, -1.0, 2.0, 0.25, 1.5, -0.75], requires_grad=True),
-        "value_targets": torch.tensor([1.5, 0.5, 1.0, -0.75, 3.5, 0.25]),
+        "actions": actions.cpu().numpy(),
+        "log_probs": torch.log_softmax(logits, -1)[rows, actions],
+        "values": values.requires_grad_(),
+        "value_targets": torch.tensor([1.5, 0.5, 1.0, -0.75, 3.5, 0.25], device=device),
     }
 
 
@@ -286,10 +292,7 @@ def _gradient(loss, leaf):
 def check_a2c(a2c):
     """Checks the losses and their gradients on six samples, then two real steps of the
     optimizer."""
-    trajectory = _merged_trajectory()
-    device = next(a2c.policy.model.parameters()).device
-    trajectory = {key: x.to(device) if torch.is_tensor(x) else x for key, x in trajectory.items()}
-    _check_losses(a2c, trajectory)
+    _check_losses(a2c, _merged_trajectory(next(a2c.policy.model.parameters()).device))
     _check_steps(a2c)
     _passed("A2C")
 
@@ -341,28 +344,57 @@ def _check_losses(a2c, trajectory):
 def _check_steps(a2c):
     model, optimizer = a2c.policy.model, a2c.optimizer
     before = copy.deepcopy(model.state_dict()), copy.deepcopy(optimizer.state_dict())
+    norms = []  # of the gradient that reaches the optimizer
+
+    def note_norm(*_):
+        norms.append(torch.stack([p.grad.norm() for p in model.parameters()]).norm().item())
+
+    hook = optimizer.register_step_pre_hook(note_norm)
     try:
-        norms = []
-        for seed in (11, 12):
-            act = a2c.policy.act(_observations(6, seed))
-            trajectory = {
-                **act,
-                "value_targets": act["values"].detach()
-                + torch.arange(1.0, 7, device=act["values"].device) * 50,
-            }
-            a2c.step(trajectory)
-            norms.append(torch.stack([p.grad.norm() for p in model.parameters()]).norm().item())
-        moved = any(
-            (now != then).any()
-            for now, then in zip(model.state_dict().values(), before[0].values(), strict=True)
-        )
-        _expect(moved, "no weight moved: call optimizer.step() after loss.backward()")
-        clipped = max(norms) <= a2c.max_grad_norm * 1.001
-        _expect(
-            clipped,
-            f"the gradient's norm is {max(norms):.3g}: clip it to {a2c.max_grad_norm} "
-            "before optimizer.step()",
-        )
+        returned = a2c.step(_trajectory_of(a2c.policy, advantage=500))
     finally:
+        hook.remove()
+        moved = any((p != before[0][name]).any() for name, p in model.state_dict().items())
         model.load_state_dict(before[0])
         optimizer.load_state_dict(before[1])
+    _expect(norms and moved, "no weight moved: call optimizer.step() after loss.backward()")
+    _expect(
+        norms[0] <= a2c.max_grad_norm * 1.001,
+        f"the gradient's norm is {norms[0]:.3g} when optimizer.step() is called: "
+        f"clip it to {a2c.max_grad_norm} before",
+    )
+    _expect(
+        returned is not None and float(returned) > 10 * a2c.max_grad_norm,
+        f"step returned {returned}, expected the gradient's norm from before clipping",
+    )
+    _check_zeroing(a2c)
+
+
+def _trajectory_of(policy, advantage):
+    act = policy.act(_observations(6, seed=11))
+    far = torch.arange(1.0, 7, device=act["values"].device) * advantage
+    return {**act, "value_targets": act["values"].detach() + far}
+
+
+def _check_zeroing(a2c):
+    """A batch without any advantage, after one with much: what is left of the gradient?"""
+    model, optimizer = a2c.policy.model, a2c.optimizer
+    norms = []
+
+    def note_norm(*_):
+        norms.append(torch.stack([p.grad.norm() for p in model.parameters()]).norm().item())
+        raise StopIteration  # the weights stay as they are
+
+    hook = optimizer.register_step_pre_hook(note_norm)
+    try:
+        for advantage in (500, 0):
+            with suppress(StopIteration):
+                a2c.step(_trajectory_of(a2c.policy, advantage))
+    finally:
+        hook.remove()
+        optimizer.zero_grad()
+    _expect(
+        norms[1] < 0.5 * norms[0],
+        "the gradient of the batch before is still there: "
+        "call optimizer.zero_grad() before loss.backward()",
+    )

@@ -259,9 +259,19 @@ def broken(source, old, new):
             "a2c-class",
             "(parameters, self.max",
             "(parameters, 1e9 + self.max",
-            "clip it to 0.5",
+            r"when optimizer.step\(\) is called: clip it to 0.5",
         ),
         ("a2c-class", "self.optimizer.step()", "pass", "no weight moved"),
+        ("a2c-class", "self.optimizer.zero_grad()", "pass", "call optimizer.zero_grad"),
+        ("a2c-class", "return norm", "pass", "step returned None, expected the gradient's norm"),
+        ("policy-class", '"logits": logits', '"logits": logits.detach()', "logits carry no grad"),
+        (
+            "merge-class",
+            "= join(steps)",
+            "= torch.stack(list(steps), 1).flatten(0, 1) if join is torch.cat "
+            "else np.stack(steps, 1).reshape(-1, *steps[0].shape[1:])",
+            "is not in row",
+        ),
     ],
 )
 def test_a_broken_answer_is_named(cell, old, new, message):

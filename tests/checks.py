@@ -1,400 +1,924 @@
-"""What each task must do, one check per task: the notebook's check cells, the tests and the grader
-all call these.
+"""What each task must do: the notebook's check cells, the tests and the grader all call this.
 
-A check takes the objects that the notebook made, feeds them small inputs whose right answers were
-worked out by hand or by another formula, and raises an AssertionError that names the likely
-mistake. Inputs are non-zero and unequal, with T steps and B environments that differ, so that a
-wrong axis or a broadcast shows.
+Every check has two halves. `observe_*` runs the student's objects on given inputs and returns plain
+arrays; `judge_*` compares them with what it works out itself and returns None or the mistake.
+In the notebook both run in place; a grader can run the first half apart, on inputs that it draws.
+Checks take the objects that the notebook made, never a signature: the model, the policy, the
+transforms, the optimizer and the A2C; and feed them what the runner feeds.
 """
 
 import copy
-from contextlib import contextmanager, suppress
+import warnings
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-__all__ = ["check_a2c", "check_merge", "check_model", "check_policy", "check_value_targets"]
+__all__ = [
+    "CheckError",
+    "CheckWarning",
+    "Inputs",
+    "check_a2c",
+    "check_merge",
+    "check_model",
+    "check_policy",
+    "check_value_targets",
+    "draw_inputs",
+]
 
-T, B = 4, 3
-
-REWARDS = np.array(
-    [[0.5, 2.0, -1.0], [1.0, -0.5, 3.0], [-2.0, 1.5, 0.25], [4.0, 1.0, -0.75]], dtype=np.float32
-)  # [T, B]
-RESETS = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 1]], dtype=bool)  # [T, B]
-
-
-def _passed(task):
-    print(f"{task}: passed.")
-
-
-def _expect(holds, message):
-    if not holds:
-        raise AssertionError(message)
+N_PARAMETERS = 1_684_128  # of the body; each of the heads' outputs has 513 more
+SKETCH = 20_000  # coordinates of the gradient that are looked at
 
 
-def _array(x):
-    return (
-        x.detach().cpu().double().numpy() if torch.is_tensor(x) else np.asarray(x, dtype=np.float64)
-    )
+class CheckError(AssertionError):
+    """An answer does not do what its task demands; the message names the likely mistake."""
 
 
-def _observations(count, seed=0):
-    return np.random.default_rng(seed).random((count, 4, 84, 84), dtype=np.float32)
+class CheckWarning(UserWarning):
+    """An answer passes, but something about it is odd."""
+
+
+class Inputs(NamedTuple):
+    """What a runner would have met: T steps in B environments."""
+
+    observations: np.ndarray  # [T, B, 4, 84, 84] float32 in [0, 1]
+    latest: np.ndarray  # [B, 4, 84, 84], the observation after the last step
+    rewards: np.ndarray  # [T, B] float32
+    resets: np.ndarray  # [T, B] bool
+    seed: int
+
+
+RESETS = np.array(
+    [
+        [0, 0, 0, 1, 0, 0],
+        [0, 0, 0, 1, 1, 0],
+        [1, 0, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0, 1],
+        [0, 1, 0, 0, 1, 0],
+    ],
+    dtype=bool,
+)  # [T, B]: midway, on the last step, never, twice in a row, midway and last, before the last
+
+
+def draw_inputs(seed=1):
+    """Draws pictures that differ, rewards that are neither 0 nor ±1, and all kinds of resets."""
+    rng = np.random.default_rng(seed)
+    steps, nenvs = RESETS.shape
+    coarse = rng.random((steps + 1, nenvs, 4, 7, 7), dtype=np.float32)
+    coarse *= rng.random((steps + 1, nenvs, 4, 1, 1), dtype=np.float32)
+    pictures = np.kron(coarse, np.ones((12, 12), np.float32))
+    rewards = (0.2 + 2 * rng.random((steps, nenvs))) * rng.choice([-1, 1], (steps, nenvs))
+    return Inputs(pictures[:-1], pictures[-1], rewards.astype(np.float32), RESETS, seed)
+
+
+def array(x):
+    """Returns tensors, lists of tensors, lists of numbers and arrays as float64."""
+    if isinstance(x, (list, tuple)):
+        return np.stack([array(item) for item in x])
+    return x.detach().cpu().double().numpy() if torch.is_tensor(x) else np.asarray(x, np.float64)
 
 
 @contextmanager
-def _loud_heads(model):
-    """Makes V(s) and the logits differ widely between observations, and restores the weights
-    afterwards."""
+def loud(model, seed, sign=1.0):
+    """Makes V(s) and the logits differ widely between observations; restores all weights."""
     before = copy.deepcopy(model.state_dict())
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.ndim == 2 and parameter.shape[1] == 512:
-                torch.nn.init.orthogonal_(parameter, 3.0)
+        for weight in model.parameters():
+            if weight.ndim == 2 and weight.shape[0] < 32:
+                noise = torch.randn(weight.shape, generator=generator) * 3 * weight.shape[1] ** -0.5
+                weight.copy_(sign * noise)
+    state = torch.get_rng_state()
+    torch.manual_seed(seed)
     try:
         yield
     finally:
+        torch.set_rng_state(state)
         model.load_state_dict(before)
 
 
-def check_model(model, n_actions):
-    """Checks shapes, size and initial weights of the network, called on [3, 4, 84, 84].
+def play(policy, inputs):
+    """Returns the trajectory that a runner would collect, and a copy of each entry as it was."""
+    steps, copies = [], []
+    for observation in inputs.observations:
+        act = policy.act(observation)
+        if not isinstance(act, dict) or "actions" not in act:
+            raise CheckError("policy.act must return a dict with 'actions'")
+        steps.append(act)
+        copies.append({key: copy.copy(array_or_none(value)) for key, value in act.items()})
+    trajectory = {key: [step[key] for step in steps] for key in steps[0]}
+    trajectory["observations"] = list(inputs.observations.copy())
+    trajectory["rewards"] = list(inputs.rewards.copy())
+    trajectory["resets"] = list(inputs.resets.copy())
+    trajectory["state"] = {"latest_observation": inputs.latest.copy(), "env_steps": len(steps)}
+    return trajectory, copies
 
-    Args:
-        model: Returns (logits [B, n_actions], values [B, 1] or [B]).
-        n_actions: Number of actions.
-    """
+
+def array_or_none(x):
+    """Returns x as an array, or None where it is no number (a distribution, say)."""
+    try:
+        return array(x).copy()
+    except (TypeError, ValueError, RuntimeError):
+        return None
+
+
+@contextmanager
+def blaming(task):
+    """Turns an exception of the student's into a CheckError that says where it arose."""
+    try:
+        yield
+    except CheckError:
+        raise
+    except Exception as e:
+        raise CheckError(f"{task} raised {type(e).__name__}: {e}{_place(e)}{_hint(e)}") from e
+
+
+def _place(error):
+    frames, trace = [], error.__traceback__
+    while trace:
+        code = trace.tb_frame.f_code
+        if code.co_filename != __file__ and "site-packages" not in code.co_filename:
+            frames.append((code, trace.tb_lineno))
+        trace = trace.tb_next
+    if not frames:
+        return ""
+    code, line = frames[-1]
+    return f" (in {code.co_name}, line {line} of {code.co_filename.split('/')[-1]})"
+
+
+def _hint(error):
+    if isinstance(error, KeyError):
+        return ": is a key of the trajectory misspelt?"
+    if "does not require grad" in str(error):
+        return ": the losses are cut from the graph; merge with torch.cat, act without no_grad"
+    return ""
+
+
+# the model
+
+
+def outputs_of(model, observations):
+    """Returns whatever the model returns as one array of columns, [N, A + 1]."""
     device = next(model.parameters()).device
-    with torch.no_grad():
-        logits, values = model(torch.as_tensor(_observations(B), device=device))
-    _expect(
-        logits.shape == (B, n_actions),
-        f"logits have the shape {tuple(logits.shape)}, expected {(B, n_actions)}: one per action",
-    )
-    _expect(
-        values.numel() == B,
-        f"values have the shape {tuple(values.shape)}, expected {(B, 1)}: one per observation",
-    )
-    size = sum(parameter.numel() for parameter in model.parameters())
-    expected = 8224 + 32832 + 36928 + 1606144 + 513 * n_actions + 513
-    _expect(
-        size == expected,
-        f"the network has {size:,} parameters, expected {expected:,}: "
-        "compare each layer with the table",
-    )
-    for name, parameter in model.named_parameters():
-        if parameter.ndim == 1:
-            _expect(not parameter.any(), f"{name} is not zero: set every bias to zero")
-        if parameter.ndim == 4:
-            kernels = _array(parameter).reshape(len(parameter), -1)
-            orthogonal = np.allclose(kernels @ kernels.T, 2 * np.eye(len(kernels)), atol=1e-4)
-            _expect(
-                orthogonal,
-                f"{name} is not orthogonal with gain √2: nn.init.orthogonal_(weight, 2 ** 0.5)",
-            )
-    _passed("NatureModel")
+    out = model(torch.as_tensor(observations, device=device))
+    parts = list(out.values()) if isinstance(out, dict) else out
+    parts = [parts] if torch.is_tensor(parts) else [p for p in parts if torch.is_tensor(p)]
+    return torch.cat([p.reshape(len(observations), -1) for p in parts], dim=1)
 
 
-def check_policy(policy):
-    """Checks what `policy.act` returns for an array and for a list of observations."""
-    with _loud_heads(policy.model):
-        observations = _observations(B, seed=1)
-        act = policy.act(observations)
-        missing = [key for key in ("actions", "logits", "log_probs", "values") if key not in act]
-        _expect(not missing, f"policy.act returned no {missing}; it has the keys {sorted(act)}")
-        actions, logits = act["actions"], _array(act["logits"])
-        _expect(
-            isinstance(actions, np.ndarray),
-            f"actions are a {type(actions).__name__}, expected a NumPy array",
+@contextmanager
+def first_layer_input(model):
+    """Collects what reaches the first convolution."""
+    seen = []
+    layer = next((m for m in model.modules() if isinstance(m, torch.nn.Conv2d)), model)
+    hook = layer.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach()))
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def observe_model(model, inputs):
+    """Looks at the network's outputs, size and initial weights."""
+    observations = inputs.observations[:2].reshape(-1, 4, 84, 84)
+    with torch.no_grad(), blaming("NatureModel"):
+        with first_layer_input(model) as seen:
+            plain = array(outputs_of(model, observations))
+        again = array(outputs_of(model, observations))
+        with loud(model, inputs.seed):
+            positive = array(outputs_of(model, observations))
+        with loud(model, inputs.seed, sign=-1.0):
+            negative = array(outputs_of(model, observations))
+    weights = dict(model.named_parameters())
+    kernels = {name: array(w).reshape(len(w), -1) for name, w in weights.items() if w.ndim == 4}
+    unlike = {name: np.abs(k @ k.T - 2 * np.eye(len(k))).max() for name, k in kernels.items()}
+    return {
+        "columns": plain.shape[1],
+        "repeats": np.allclose(plain, again),
+        "scale": float(seen[0].float().mean()) / observations.mean() if seen else 1.0,
+        "lowest": np.minimum(positive, negative).min(0),
+        "parameters": sum(w.numel() for w in weights.values()),
+        "zero": [name for name, w in weights.items() if w.ndim > 1 and not w.any()],
+        "biased": [name for name, w in weights.items() if w.ndim == 1 and w.any()],
+        "not_orthogonal": [name for name, distance in unlike.items() if distance > 1e-3],
+    }
+
+
+def judge_model(seen, n_actions):
+    """Names what is wrong with the network."""
+    expected = N_PARAMETERS + 513 * (n_actions + 1)
+    if not seen["repeats"]:
+        return (
+            "two calls on the same observations differ: heads that are made inside forward are "
+            "new each time and never learn; make them in __init__"
         )
-        _expect(actions.shape == (B,), f"actions have the shape {actions.shape}, expected ({B},)")
-        for key in ("logits", "log_probs", "values"):
-            _expect(
-                act[key].requires_grad,
-                f"{key} carry no gradient: act without torch.no_grad(), learning needs the graph",
-            )
-        for key in ("log_probs", "values"):
-            shape = tuple(act[key].shape)
-            _expect(
-                shape == (B,),
-                f"{key} have the shape {shape}, expected ({B},): "
-                "[B, 1] would broadcast against [B]",
-            )
-        log_softmax = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-        expected = log_softmax[np.arange(B), actions]
-        _expect(
-            np.allclose(_array(act["log_probs"]), expected, atol=1e-4),
-            "log_probs are not those of the actions returned",
+    if seen["columns"] != n_actions + 1:
+        return f"it returns {seen['columns']} numbers per observation, expected {n_actions} + 1"
+    if mistake := name_scale(seen["scale"]):
+        return mistake
+    if seen["zero"]:
+        return f"{seen['zero'][0]} is zero everywhere, and such weights start dead: which gain?"
+    if seen["parameters"] != expected:
+        return (
+            f"it has {seen['parameters']:,} parameters, expected {expected:,}: "
+            "compare each layer with the table"
         )
-        listed = policy.act(list(observations))
-        _expect(
-            np.allclose(_array(listed["logits"]), logits, atol=1e-4),
-            "a list of observations gives other logits than the array",
+    if (seen["lowest"] >= 0).any():
+        return "a logit or the value is never negative: leave the ReLU off after the heads"
+    if seen["biased"]:
+        return f"{seen['biased'][0]} is not zero: set every bias to zero"
+    if seen["not_orthogonal"]:
+        return f"{seen['not_orthogonal'][0]} is not orthogonal with gain √2: nn.init.orthogonal_"
+    return None
+
+
+def name_scale(scale):
+    """Names a second division by 255, or one that is taken back."""
+    if abs(scale * 255 - 1) < 0.01:
+        return "observations are divided by 255 again: they are in [0, 1] already"
+    if abs(scale / 255 - 1) < 0.01:
+        return "observations are multiplied by 255: the network expects them in [0, 1]"
+    return None
+
+
+# the policy
+
+
+def log_probs_key(act):
+    """Returns the key under which a policy keeps its log-probabilities, or None."""
+    return next((key for key in act if key.startswith("log_prob")), None)
+
+
+def split_columns(columns, values):
+    """Tells logits from the value among the model's outputs: [N, A + 1] → [N, A]."""
+    values = values.reshape(-1, 1)
+    return np.delete(columns, np.abs(columns - values).sum(0).argmin(), axis=1)
+
+
+def log_softmax(logits):
+    """Returns log-probabilities [N, A]."""
+    shifted = logits - logits.max(1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+
+
+def observe_policy(model, policy, inputs):
+    """Looks at what acting returns, for an array, for a list and many times over."""
+    observation = inputs.observations[0]
+    with blaming("Policy"):
+        with loud(model, inputs.seed):
+            with first_layer_input(model) as seen:
+                trajectory, copies = play(policy, inputs)
+            act = {key: trajectory[key][0] for key in copies[0]}
+            listed = policy.act(list(observation))
+            with torch.no_grad():
+                columns = array(outputs_of(model, observation))
+        values = act.get("values")
+        many = policy.act(np.repeat(observation[:1], 400, axis=0))
+        with torch.no_grad():
+            quiet = array(outputs_of(model, observation[:1]))
+    kept = {
+        key: all(
+            copy[key] is None or np.array_equal(copy[key], array(step), equal_nan=True)
+            for copy, step in zip(copies, trajectory[key], strict=True)
         )
-        _check_sampling(policy, observations[:1])
-    policy.reset()
-    _passed("Policy")
+        for key in copies[0]
+    }
+    key = log_probs_key(act)
+    return {
+        "keys": sorted(copies[0]),
+        "kind": type(act["actions"]).__name__,
+        "actions": np.asarray(copies[0]["actions"]),
+        "values": None if values is None else copies[0]["values"],
+        "listed_values": array_or_none(listed.get("values")),
+        "log_probs": None if key is None else copies[0][key],
+        "columns": columns,
+        "scale": float(seen[0].float().mean()) / observation.mean() if seen else 1.0,
+        "many": np.asarray(array(many["actions"])),
+        "many_values": array_or_none(many.get("values")),
+        "quiet": quiet,
+        "changed": [key for key, same in kept.items() if not same],
+    }
 
 
-def _check_sampling(policy, observation):
-    act = policy.act(np.repeat(observation, 400, axis=0))
-    logits = _array(act["logits"])[0]
-    probabilities = np.exp(logits) / np.exp(logits).sum()
-    shares = np.bincount(act["actions"], minlength=len(logits)) / 400
-    _expect(
-        np.abs(shares - probabilities).max()
-        < 0.13,  # five standard deviations of a share of one half
-        f"over 400 draws the actions' shares are {shares.round(2)}, "
-        f"the policy says {probabilities.round(2)}: sample them",
-    )
+def judge_policy(seen):
+    """Names what is wrong with acting."""
+    nenvs = len(RESETS[0])
+    if seen["values"] is None or seen["log_probs"] is None:
+        return f"act returns no values or no log_probs; it has the keys {seen['keys']}"
+    if seen["kind"] != "ndarray" or seen["actions"].shape != (nenvs,):
+        shape = list(seen["actions"].shape)
+        return f"actions are a {seen['kind']} {shape}, expected a NumPy array [{nenvs}]"
+    if mistake := name_scale(seen["scale"]):
+        return mistake
+    if seen["changed"]:
+        return (
+            f"{seen['changed'][0]} of earlier steps change when act is called again: "
+            "an alias of one buffer is stored; return new arrays"
+        )
+    if seen["values"].size != nenvs:
+        return f"values have the shape {list(seen['values'].shape)}, expected [{nenvs}]"
+    if not np.allclose(seen["values"].ravel(), seen["listed_values"].ravel(), atol=1e-3):
+        return "a list of observations gives other values than the same array"
+    return _judge_log_probs(seen) or _judge_sampling(seen)
 
 
-def n_step_targets(rewards, resets, latest_values, gamma):
-    """Sums v̂(s_t) term by term, as it is defined: no recursion.
+def _judge_log_probs(seen):
+    logits = split_columns(seen["columns"], seen["values"])
+    every = log_softmax(logits)
+    right = every[np.arange(len(every)), seen["actions"].astype(int)]
+    got = seen["log_probs"]
+    if got.size == every.size and np.allclose(got.reshape(every.shape), every, atol=1e-3):
+        return None
+    if got.size == right.size and np.allclose(got.ravel(), right, atol=1e-3):
+        return None
+    return "log_probs are not those of the actions that are returned"
+
+
+def _judge_sampling(seen):
+    values = np.full(1, seen["many_values"].ravel()[0])
+    probabilities = np.exp(log_softmax(split_columns(seen["quiet"], values)))[0]
+    shares = np.bincount(seen["many"].astype(int), minlength=len(probabilities)) / 400
+    if np.abs(shares - probabilities).max() < 0.13:  # five standard deviations at the most
+        return None
+    if shares.max() == 1:
+        return "the same action 400 times: greedy, the policy must sample"
+    return f"actions' shares are {shares.round(2)}, the policy says {probabilities.round(2)}"
+
+
+# the value targets
+
+
+def observe_targets(model, policy, transforms, inputs, gamma=0.99):
+    """Applies the transforms one by one until there are value targets."""
+    with loud(model, inputs.seed), blaming("ComputeValueTargets"):
+        with torch.no_grad():
+            values = [array(policy.act(x)["values"]).ravel() for x in inputs.observations]
+            latest = array(policy.act(inputs.latest)["values"]).ravel()
+        trajectory, _ = play(policy, inputs)
+        for transform in transforms:
+            transform(trajectory)
+            if "value_targets" in trajectory:
+                break
+        targets = trajectory.get("value_targets")
+    return {
+        "targets": None if targets is None else array_or_none(targets),
+        "values": np.stack(values),
+        "latest": latest,
+        "rewards": np.sort(array(trajectory["rewards"]).ravel()),
+        "gamma": gamma,
+    }
+
+
+def n_step(rewards, goes_on, latest, gamma):
+    """Sums the n-step targets term by term, as they are defined.
 
     Args:
         rewards: [T, B].
-        resets: [T, B] bool.
-        latest_values: [B], V(s_{t+T}).
+        goes_on: [T, B], 0 where a step ended an episode and 1 elsewhere.
+        latest: [B], V(s_{t+T}).
         gamma: Discount.
 
     Returns:
         [T, B] float64.
     """
-    steps, nenvs = rewards.shape
-    targets = np.zeros((steps, nenvs))
+    steps = len(rewards)
+    targets = np.zeros(rewards.shape)
     for t in range(steps):
-        for b in range(nenvs):
-            alive = 1.0
-            for k in range(t, steps):
-                targets[t, b] += alive * gamma ** (k - t) * rewards[k, b]
-                alive *= not resets[k, b]
-            targets[t, b] += alive * gamma ** (steps - t) * latest_values[b]
+        alive = np.ones(rewards.shape[1])
+        for k in range(t, steps):
+            targets[t] += gamma ** (k - t) * alive * rewards[k]
+            alive = alive * goes_on[k]
+        targets[t] += gamma ** (steps - t) * alive * latest
     return targets
 
 
-def check_value_targets(compute_value_targets, policy):
-    """Checks the targets of a trajectory in which one environment resets midway and one on the last
-    step."""
-    with _loud_heads(policy.model):
-        latest = _observations(B, seed=2)
-        values = policy.act(latest)["values"]
-        trajectory = {
-            "rewards": list(REWARDS),
-            "resets": list(RESETS),
-            "values": [values * (t + 2) for t in range(T)],
-        }
-        trajectory["observations"] = [_observations(B, seed=3 + t) for t in range(T)]
-        trajectory["state"] = {"latest_observation": latest, "env_steps": T}
-        compute_value_targets(trajectory)
-        _expect(
-            "value_targets" in trajectory,
-            'the trajectory has no "value_targets": store them in the dict that is given',
-        )
-        targets = trajectory["value_targets"]
-        _expect(
-            len(targets) == T,
-            f"there are {len(targets)} value targets, expected {T}: one array [B] per step",
-        )
-        graph = any(torch.is_tensor(target) and target.requires_grad for target in targets)
-        _expect(
-            not graph,
-            "value targets carry a gradient: the bootstrap V(s_{t+n}) is a constant, detach it",
-        )
-        got = np.stack([_array(target) for target in targets])
-        _expect(got.shape == (T, B), f"value targets have the shape {got.shape}, expected {(T, B)}")
-        _name_target_mistake(got, _array(values), compute_value_targets.gamma)
-    _passed("ComputeValueTargets")
-
-
-def _name_target_mistake(got, latest, gamma):
-    last_lost = np.where(RESETS, 0, REWARDS)
-    candidates = {
-        "resets are ignored: cut the sum where an episode ended": (
-            REWARDS,
-            np.zeros_like(RESETS),
-            latest,
-        ),
-        "the mask of resets is inverted": (REWARDS, ~RESETS, latest),
-        "the reward of the step that ends an episode is lost": (last_lost, RESETS, latest),
-        "the bootstrap V(latest observation) is missing": (REWARDS, RESETS, 0 * latest),
-        "the bootstrap is the last entry of values, not V(latest observation)": (
-            REWARDS,
-            RESETS,
-            (T + 1) * latest,
-        ),
-        "resets are read one step late": (REWARDS, np.roll(RESETS, 1, axis=0), latest),
-    }
-    right = n_step_targets(REWARDS, RESETS, latest, gamma)
-    if np.allclose(got, right, atol=1e-3):
-        return
-    for mistake, (rewards, resets, values) in candidates.items():
-        if np.allclose(got, n_step_targets(rewards, resets, values, gamma), atol=1e-3):
-            raise AssertionError(mistake)
-    t, b = np.unravel_index(np.abs(got - right).argmax(), right.shape)
-    raise AssertionError(
-        f"the target of step {t} in environment {b} is {got[t, b]:.4f}, expected {right[t, b]:.4f}"
-    )
-
-
-def check_merge(merge_time_batch):
-    """Checks that every key is flattened, in one order, and that the graph stays whole."""
-    numbers = np.arange(1.0, T * B + 1, dtype=np.float32).reshape(T, B)  # row t, environment b
-    leaf = torch.tensor(numbers, requires_grad=True)
-    trajectory = {
-        "rewards": list(numbers),
-        "values": list(leaf.unbind()),
-        "logits": [row[:, None] * torch.ones(B, 2) for row in leaf],
-    }
-    trajectory["state"] = {"env_steps": T}
-    merge_time_batch(trajectory)
-    for key in ("rewards", "values"):
-        shape = tuple(np.shape(_array(trajectory[key])))
-        _expect(
-            shape == (T * B,), f"{key} have the shape {shape} after merging, expected ({T * B},)"
-        )
-    _expect(
-        _array(trajectory["logits"]).shape == (T * B, 2),
-        "logits lost their last axis: merge the first two only",
-    )
-    same_order = np.allclose(_array(trajectory["rewards"]), _array(trajectory["values"]))
-    same_order &= np.allclose(_array(trajectory["logits"])[:, 0], _array(trajectory["values"]))
-    _expect(same_order, "the keys are flattened in two different orders")
-    in_place = np.allclose(_array(trajectory["rewards"]), numbers.ravel())
-    _expect(in_place, "step t of environment b is not in row t·B + b: join along the first axis")
-    _expect(
-        trajectory["values"].requires_grad,
-        "merging cuts values from the graph: use torch.cat, not .numpy() or .item()",
-    )
-    _expect(trajectory["state"] == {"env_steps": T}, '"state" must stay as it is')
-    _passed("MergeTimeBatch")
-
-
-def _merged_trajectory(device):
-    rng = torch.Generator().manual_seed(5)
-    logits = torch.randn(6, 3, generator=rng).to(device).requires_grad_()
-    actions = torch.tensor([0, 2, 1, 1, 0, 2], device=device)
-    rows = torch.arange(6, device=device)
-    values = torch.tensor([0.5, -1.0, 2.0, 0.25, 1.5, -0.75], device=device)
+def wrong_targets(inputs, seen):
+    """Returns what each classic mistake would have given, {message: [T, B] arrays}."""
+    r, on = inputs.rewards.astype(np.float64), 1.0 - inputs.resets
+    v, late, g = seen["values"], seen["latest"], seen["gamma"]
+    right = n_step(r, on, late, g)
     return {
-        "logits": logits,
-        "actions": actions.cpu().numpy(),
-        "log_probs": torch.log_softmax(logits, -1)[rows, actions],
-        "values": values.requires_grad_(),
-        "value_targets": torch.tensor([1.5, 0.5, 1.0, -0.75, 3.5, 0.25], device=device),
+        **wrong_resets(r, on, v, late, g),
+        **wrong_bootstraps(r, on, v, late, g),
+        "a TD(λ) return, not the n-step one": [
+            td_lambda(r, on, v, late, g, lam) for lam in np.linspace(0, 0.99, 100)
+        ],
+        "the powers of γ are wrong": wrong_powers(r, on, late, g),
+        "the targets are in reverse order": [right[::-1]],
+        "time and environment are mixed up": [
+            case
+            for mix in (lambda x: x.reshape(x.T.shape).T, lambda x: x.T.reshape(x.shape))
+            for case in (
+                mix(right),
+                n_step(mix(r), on, late, g),
+                n_step(r, mix(on), late, g),
+                n_step(mix(r), mix(on), late, g),
+            )
+        ],
     }
 
 
-def _gradient(loss, leaf):
-    return torch.autograd.grad(loss, leaf, retain_graph=True, allow_unused=True)[0]
+def wrong_resets(r, on, v, late, g):
+    """Returns the targets of mistakes with resets; `on` is 0 where a step ended an episode."""
+    one, every = np.ones((1, r.shape[1])), np.ones_like(on)
+    following = np.concatenate([v[1:], late[None]])
+    off_by_one = [[one, on[:-1]], [on[1:], one], [on[1:], on[-1:]]]
+    of_one = [np.repeat(column[:, None], r.shape[1], 1) for column in on.T]
+    of_all = [np.repeat(on.min(1, keepdims=True), r.shape[1], 1)]
+    return {
+        "resets are ignored: cut the sum where an episode ended": [n_step(r, every, late, g)],
+        "the mask of resets is inverted": [n_step(r, 1 - on, late, g)],
+        "the reward of the step that ends an episode is lost": [
+            n_step(r * on, on, late, g),
+            n_step(np.where(on, r, v), on, late, g),
+        ],
+        "resets are read one step off: resets[t] belongs to rewards[t]": [
+            n_step(r, np.concatenate(mask), late, g) for mask in off_by_one
+        ],
+        "after a reset the target goes on with the value of the next episode": [
+            n_step(r + (1 - on) * tail, on, late, g) for tail in (g * following, following, g * v)
+        ],
+        "resets cut the bootstrap only: the rewards of the next episode still count": [
+            n_step(r, every, 0 * late, g) + n_step(0 * r, on, late, g),
+            n_step(r, every, late * on[-1], g),
+        ],
+        "resets of different environments are collapsed into one": [
+            n_step(r, mask, late, g) for mask in of_one + of_all
+        ],
+    }
 
 
-def check_a2c(a2c):
-    """Checks the losses and their gradients on six samples, then two real steps of the
-    optimizer."""
-    _check_losses(a2c, _merged_trajectory(next(a2c.policy.model.parameters()).device))
-    _check_steps(a2c)
-    _passed("A2C")
+def wrong_bootstraps(r, on, v, late, g):
+    """Returns the targets of mistakes with V(s_{t+n})."""
+    right = n_step(r, on, late, g)
+    return {
+        "the bootstrap is values[-1], not V(latest observation)": [n_step(r, on, v[-1], g)],
+        "off by one: V(latest observation) is stored as the last step's own target": [
+            np.concatenate([n_step(r[:-1], on[:-1], late, g), late[None]]),
+            np.concatenate([right[1:], late[None]]),
+            np.concatenate([right[:1], right[:-1]]),
+        ],
+        "there is no bootstrap: add γ^n V(latest observation)": [n_step(r, on, 0 * late, g)],
+        "one environment's V is used for all": [
+            n_step(r, on, 0 * late + one, g) for one in (*late, late.mean(), late.max(), late.sum())
+        ],
+    }
 
 
-def _check_losses(a2c, trajectory):
-    log_probs, values, logits = (trajectory[key] for key in ("log_probs", "values", "logits"))
-    advantages = torch.tensor([1.0, 1.5, -1.0, -1.0, 2.0, 1.0], device=values.device)
-    policy_loss, value_loss, loss = (
-        getattr(a2c, name)(trajectory) for name in ("policy_loss", "value_loss", "loss")
-    )
-    for name, value in (("policy_loss", policy_loss), ("value_loss", value_loss), ("loss", loss)):
-        _expect(
-            value.ndim == 0,
-            f"{name} has the shape {tuple(value.shape)}, expected one number: take the mean",
-        )
-    leak = _gradient(policy_loss, values)
-    _expect(
-        leak is None or not leak.any(),
-        "the advantage is not detached: policy_loss must not train the critic",
-    )
-    score = _gradient(policy_loss, log_probs)
-    _expect(
-        torch.allclose(score, -advantages / 6),
-        "d policy_loss / d log_probs is not −advantage / N: look at its sign and mean",
-    )
-    critic = _gradient(value_loss, values)
-    _expect(
-        torch.allclose(critic, -2 * advantages / 6),
-        "d value_loss / d values is not −2 (target − value) / N",
-    )
-    probabilities = torch.softmax(logits, -1)
-    log_p = torch.log_softmax(logits, -1)
-    entropy = -(probabilities * log_p).sum(-1, keepdim=True)
-    spread = -probabilities * (log_p + entropy) / 6  # d mean entropy / d logits
-    expected = _gradient(policy_loss, logits) - a2c.entropy_coef * spread
-    got = _gradient(loss, logits)
-    wrong_sign = torch.allclose(got, expected + 2 * a2c.entropy_coef * spread, atol=1e-6)
-    _expect(not wrong_sign, "the entropy's sign is wrong: it is a bonus, subtracted from the loss")
-    _expect(
-        torch.allclose(got, expected, atol=1e-6),
-        "the loss is not policy_loss + c·value_loss − entropy_coef·entropy",
-    )
-    _expect(
-        torch.allclose(_gradient(loss, values), a2c.value_loss_coef * critic, atol=1e-6),
-        "the critic's gradient is not value_loss_coef times that of value_loss",
-    )
+def wrong_powers(r, on, late, g):
+    """Returns targets with other powers of γ."""
+    t = np.arange(len(r))[:, None]
+    rewards, bootstrap = n_step(r, on, 0 * late, g), n_step(0 * r, on, late, g)
+    undiscounted = n_step(0 * r, on, late, 1.0)
+    growing = [late]
+    for k in reversed(range(len(r))):
+        growing.append(r[k] + g ** len(growing) * on[k] * growing[-1])
+    return [
+        g * n_step(r, on, late, g),
+        n_step(g * r, on, late, g),
+        *(n_step(r, on, late * g**k, g) for k in range(-5, 6) if k),
+        *(n_step(r, on, late, other) for other in (1.0, g**2, 0.5, 0.9, 0.95, 0.999)),
+        n_step(r * g**t, on, late * g ** len(r), 1.0),
+        n_step(r, on, 0 * late, 1.0) + bootstrap,
+        *(rewards + undiscounted * g**k for k in (0, 1, len(r))),
+        rewards + n_step(0 * r, on, late, g**2),
+        np.stack(growing[:0:-1]),
+    ]
 
 
-def _check_steps(a2c):
-    model, optimizer = a2c.policy.model, a2c.optimizer
-    before = copy.deepcopy(model.state_dict()), copy.deepcopy(optimizer.state_dict())
-    norms = []  # of the gradient that reaches the optimizer
+def td_lambda(rewards, goes_on, values, latest, gamma, lam):
+    """Returns V + GAE(λ), the TD(λ) return, [T, B]."""
+    following = np.concatenate([values[1:], latest[None]])
+    advantage, out = 0.0, np.zeros(rewards.shape)
+    for t in reversed(range(len(rewards))):
+        delta = rewards[t] + gamma * goes_on[t] * following[t] - values[t]
+        advantage = delta + gamma * lam * goes_on[t] * advantage
+        out[t] = values[t] + advantage
+    return out
 
-    def note_norm(*_):
-        norms.append(torch.stack([p.grad.norm() for p in model.parameters()]).norm().item())
 
-    hook = optimizer.register_step_pre_hook(note_norm)
+def judge_targets(seen, inputs):
+    """Names what is wrong with the targets."""
+    got, shape = seen["targets"], inputs.rewards.shape
+    if got is None:
+        return 'no transform adds "value_targets": store them in the dict that is given'
+    if got.size != inputs.rewards.size:
+        return f"value_targets have the shape {list(got.shape)}, expected {list(shape)}: T × [B]"
+    if not np.allclose(seen["rewards"], np.sort(inputs.rewards.ravel())):
+        return "the rewards of the trajectory are overwritten: work on a copy"
+    got = got.reshape(shape)
+    if np.ptp(got, axis=0).max() == 0:
+        return "all steps hold one and the same target: an alias of one tensor, make a new one"
+    right = n_step(inputs.rewards, 1.0 - inputs.resets, seen["latest"], seen["gamma"])
+    if close(got, right):
+        return None
+    for mistake, candidates in wrong_targets(inputs, seen).items():
+        if any(close(got, candidate) for candidate in candidates):
+            return mistake
+    t, b = np.unravel_index(np.abs(got - right).argmax(), shape)
+    return f"the target of step {t} in environment {b} is {got[t, b]:.4f}, not {right[t, b]:.4f}"
+
+
+def close(got, right):
+    """Tells whether targets agree up to float32."""
+    return np.abs(got - right).max() < 1e-4 * (1 + np.abs(right).max())
+
+
+# merging
+
+
+def observe_merge(model, policy, transforms, inputs):
+    """Applies all transforms and looks at the order of what comes out."""
+    with loud(model, inputs.seed), blaming("MergeTimeBatch"):
+        trajectory, copies = play(policy, inputs)
+        before = {
+            key: np.stack([copy[key] for copy in copies])
+            for key in copies[0]
+            if copies[0][key] is not None
+        }
+        before |= {"rewards": inputs.rewards, "resets": inputs.resets}
+        returned = []
+        for transform in transforms:
+            returned.append(transform(trajectory))
+            if "value_targets" in trajectory and "value_targets" not in before:
+                targets = array_or_none(trajectory["value_targets"])
+                if targets is not None:
+                    before["value_targets"] = targets
+    after = {key: array_or_none(trajectory[key]) for key in before if key in trajectory}
+    return {
+        "lists": [key for key in before if isinstance(trajectory.get(key), list)],
+        "before": before,
+        "after": after,
+        "missing": [key for key in before if key not in trajectory],
+        "returned": any(isinstance(x, dict) and x is not trajectory for x in returned),
+        "log_probs": log_probs_key(before),
+    }
+
+
+def judge_merge(seen):
+    """Names what is wrong with merging."""
+    steps, nenvs = RESETS.shape
+    needed = [
+        key for key in ("values", "value_targets", seen["log_probs"]) if key in seen["before"]
+    ]
+    orders = {}
+    for key, before in seen["before"].items():
+        after = seen["after"].get(key)
+        if after is None or after.size != before.size:
+            if key in needed and after is not None:
+                return f"{key} have the shape {list(after.shape)} after merging, expected T·B rows"
+            continue
+        merged = after.shape[0] == steps * nenvs
+        if not merged:
+            if key in needed and after.shape[:2] == (steps, nenvs):
+                orders.setdefault("not merged", []).append(key)
+            continue
+        rows = before.reshape(steps, nenvs, -1).astype(float)
+        for order, flat in (("t·B + b", rows), ("b·T + t", rows.swapaxes(0, 1))):
+            if np.allclose(after.reshape(steps * nenvs, -1), flat.reshape(steps * nenvs, -1)):
+                orders.setdefault(order, []).append(key)
+                break
+        else:
+            return f"{key} come out of merging with rows that fit no order"
+    if "not merged" in orders and set(needed) <= set(orders["not merged"]):
+        if seen["returned"]:
+            return "merging returns a new dict; change the one that is given, the runner keeps that"
+        return "merging does nothing: the lists of the trajectory are as they were"
+    if "not merged" in orders:
+        return f"{orders['not merged'][0]} are not merged, other keys are"
+    if len(orders) > 1:
+        (one, keys), (other, others) = list(orders.items())[:2]
+        return f"{keys[0]} are flattened in the order {one}, but {others[0]} in the order {other}"
+    return None
+
+
+# the update
+
+
+@contextmanager
+def recording(model, optimizer):
+    """Collects the gradients that reach `optimizer.step()`, in place of stepping."""
+    gradients = []
+    held = optimizer.__dict__.get("step")
+
+    def note(*args, **kwargs):
+        parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in model.parameters()]
+        gradients.append(torch.cat([part.detach().flatten() for part in parts]).clone())
+
+    optimizer.step = note
     try:
-        returned = a2c.step(_trajectory_of(a2c.policy, advantage=500))
+        yield gradients
     finally:
-        hook.remove()
-        moved = any((p != before[0][name]).any() for name, p in model.state_dict().items())
-        model.load_state_dict(before[0])
-        optimizer.load_state_dict(before[1])
-    _expect(norms and moved, "no weight moved: call optimizer.step() after loss.backward()")
-    _expect(
-        norms[0] <= a2c.max_grad_norm * 1.001,
-        f"the gradient's norm is {norms[0]:.3g} when optimizer.step() is called: "
-        f"clip it to {a2c.max_grad_norm} before",
-    )
-    _expect(
-        returned is not None and float(returned) > 10 * a2c.max_grad_norm,
-        f"step returned {returned}, expected the gradient's norm from before clipping",
-    )
-    _check_zeroing(a2c)
-
-
-def _trajectory_of(policy, advantage):
-    act = policy.act(_observations(6, seed=11))
-    far = torch.arange(1.0, 7, device=act["values"].device) * advantage
-    return {**act, "value_targets": act["values"].detach() + far}
-
-
-def _check_zeroing(a2c):
-    """A batch without any advantage, after one with much: what is left of the gradient?"""
-    model, optimizer = a2c.policy.model, a2c.optimizer
-    norms = []
-
-    def note_norm(*_):
-        norms.append(torch.stack([p.grad.norm() for p in model.parameters()]).norm().item())
-        raise StopIteration  # the weights stay as they are
-
-    hook = optimizer.register_step_pre_hook(note_norm)
-    try:
-        for advantage in (500, 0):
-            with suppress(StopIteration):
-                a2c.step(_trajectory_of(a2c.policy, advantage))
-    finally:
-        hook.remove()
+        del optimizer.step
+        if held is not None:
+            optimizer.step = held
         optimizer.zero_grad()
-    _expect(
-        norms[1] < 0.5 * norms[0],
-        "the gradient of the batch before is still there: "
-        "call optimizer.zero_grad() before loss.backward()",
-    )
+
+
+def observe_a2c(model, policy, transforms, optimizer, a2c, inputs, gamma=0.99):
+    """Runs `a2c.step` on an optimizer that records, and resolves what reaches it."""
+    coefficients = {
+        "value_loss_coef": set_apart(a2c, "value_loss_coef", 0.3, 0.25),
+        "entropy_coef": set_apart(a2c, "entropy_coef", 0.2, 0.01),
+        "max_grad_norm": set_apart(a2c, "max_grad_norm", 1e9, 0.5),
+    }
+    steps = []
+    try:
+        with loud(model, inputs.seed), blaming("A2C"), recording(model, optimizer) as gradients:
+            for k in range(2):
+                batch = draw_inputs(inputs.seed + 100 * k)
+                trajectory, actions, targets = merged(policy, transforms, batch)
+                before = len(gradients)
+                a2c.step(trajectory)
+                bases = basis(model, policy, batch, actions, targets, gamma)
+                steps.append((gradients[before:], bases))
+    finally:
+        restore(a2c, coefficients)
+    return {
+        "calls": [len(found) for found, _ in steps],
+        "steps": [resolve(found[-1], bases) for found, bases in steps if found],
+        "carried": carried(steps),
+        "coefficients": {
+            name: value[0] if isinstance(value, tuple) else value
+            for name, value in coefficients.items()
+        },
+        **observe_clipping(model, policy, transforms, optimizer, a2c, inputs),
+    }
+
+
+def set_apart(a2c, name, value, default):
+    """Sets an attribute for the time of a check; returns (value in force, the old one or None)."""
+    if hasattr(a2c, name):
+        old = getattr(a2c, name)
+        setattr(a2c, name, value)
+        return value, old
+    return default, None
+
+
+def restore(a2c, coefficients):
+    """Sets the attributes back."""
+    for name, held in coefficients.items():
+        if isinstance(held, tuple) and held[1] is not None:
+            setattr(a2c, name, held[1])
+
+
+def merged(policy, transforms, inputs):
+    """Returns a trajectory after all transforms, the actions [T, B] and the targets [T, B]."""
+    trajectory, copies = play(policy, inputs)
+    actions = np.stack([copy["actions"] for copy in copies]).astype(int)
+    targets = None
+    for transform in transforms:
+        transform(trajectory)
+        if targets is None and "value_targets" in trajectory:
+            targets = array(trajectory["value_targets"]).reshape(inputs.rewards.shape)
+    if targets is None:
+        raise CheckError("no transform adds value_targets to the trajectory")
+    return trajectory, actions, targets
+
+
+def basis(model, policy, inputs, actions, targets, gamma):
+    """Returns the gradients of the right terms and of the classic leaks, {name: [P]}."""
+    steps, nenvs = inputs.rewards.shape
+    observations = inputs.observations.reshape(-1, 4, 84, 84)
+    columns = outputs_of(model, np.concatenate([observations, inputs.latest]))
+    with torch.no_grad():
+        reference = array(policy.act(inputs.latest)["values"]).ravel()
+    where = np.abs(array(columns)[-nenvs:] - reference[:, None]).sum(0).argmin()
+    value_column = columns[:, where]
+    others = [k for k in range(columns.shape[1]) if k != where]
+    v, latest = value_column[:-nenvs], value_column[-nenvs:]
+    log_p = torch.log_softmax(columns[:-nenvs][:, others], -1)
+    taken = log_p[torch.arange(len(log_p)), torch.as_tensor(actions.ravel(), device=log_p.device)]
+    t = torch.as_tensor(targets.ravel(), device=v.device, dtype=v.dtype)
+    r = torch.as_tensor(inputs.rewards.ravel(), device=v.device)
+    weight = n_step(0 * inputs.rewards, 1.0 - inputs.resets, np.ones(nenvs), gamma)
+    weight = torch.as_tensor(weight, device=v.device, dtype=v.dtype)
+    moving = (weight * latest).flatten()  # the part of the targets that could carry a gradient
+    advantage = (t - v).detach()
+    losses = {
+        "policy": -(advantage * taken).mean(),
+        "value": (v - t).square().mean(),
+        "entropy": -(log_p.exp() * log_p).sum(-1).mean(),
+        "taken": taken.mean(),
+        "taken weighted": (taken.exp() * taken).mean(),
+        "undetached": -((t - v) * taken.detach()).mean(),
+        "through targets": 2 * ((t - v).detach() * moving).mean(),
+        "through targets of the actor": -(moving * taken.detach()).mean(),
+        "all actions": -(advantage * log_p.sum(-1)).mean(),
+        "targets for advantages": -(t * taken).mean(),
+        "rewards for advantages": -(r * taken).mean(),
+        "value broadcast": (v[:, None] - t[None]).square().mean(),
+    }
+    parameters = list(model.parameters())
+    return {name: flat_gradient(loss, parameters) for name, loss in losses.items()}
+
+
+def flat_gradient(loss, parameters):
+    """Returns d loss / d parameters as one vector [P]."""
+    parts = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    filled = [
+        torch.zeros_like(p) if g is None else g for g, p in zip(parts, parameters, strict=True)
+    ]
+    return torch.cat([part.flatten() for part in filled])
+
+
+RIGHT_TERMS = ["policy", "value", "entropy"]
+
+
+def resolve(gradient, bases):
+    """Resolves a gradient into the right terms and, if something is left, into all.
+
+    Returns:
+        {name: coefficient}, with "residual" (relative) and "norm".
+    """
+    coordinates = torch.randperm(len(gradient), generator=torch.Generator().manual_seed(0))
+    some = coordinates[:SKETCH].to(gradient.device)
+    g = array(gradient[some])
+    for names in (RIGHT_TERMS, list(bases)):
+        columns = np.stack([array(bases[name][some]) for name in names], axis=1)
+        scale = np.linalg.norm(columns, axis=0) + 1e-30
+        fit, *_ = np.linalg.lstsq(columns / scale, g, rcond=1e-7)
+        residual = np.linalg.norm(columns / scale @ fit - g) / (np.linalg.norm(g) + 1e-30)
+        if residual < 2e-4:
+            break
+    found = dict(zip(names, fit / scale, strict=True))
+    found |= {"residual": residual, "norm": float(gradient.double().norm())}
+    found["basis norm"] = {name: float(np.linalg.norm(array(bases[name][some]))) for name in bases}
+    return found
+
+
+def carried(steps):
+    """Tells whether the second gradient still holds the first."""
+    if not all(found for found, _ in steps):
+        return False
+    (first, _), (second, bases) = steps
+    alone = resolve(second[-1], bases)["residual"]
+    without = resolve(second[-1] - first[-1], bases)["residual"]
+    return bool(alone > 1e-2 and without < alone / 5)
+
+
+def observe_clipping(model, policy, transforms, optimizer, a2c, inputs):
+    """Takes a step towards targets far away: how long is the gradient that arrives?"""
+    with loud(model, inputs.seed), blaming("A2C"), recording(model, optimizer) as gradients:
+        trajectory, _, _ = merged(policy, transforms, inputs)
+        targets = trajectory["value_targets"]
+        far = [x * 1000 for x in targets] if isinstance(targets, list) else targets * 1000
+        trajectory["value_targets"] = far
+        a2c.step(trajectory)
+        after = [p.grad.norm().item() for p in model.parameters() if p.grad is not None]
+    limit = getattr(a2c, "max_grad_norm", 0.5)
+    return {
+        "arrived": float(gradients[-1].double().norm()) if gradients else None,
+        "afterwards": float(np.linalg.norm(after)) if after else None,
+        "limit": limit if isinstance(limit, (int, float)) else 0.5,
+    }
+
+
+def judge_a2c(seen):
+    """Names what is wrong with the update."""
+    if not all(seen["calls"]) or not seen["steps"]:
+        return "optimizer.step() is not called: the weights never move"
+    if seen["carried"]:
+        return "the gradient of the batch before is still there: call optimizer.zero_grad()"
+    return _judge_terms(seen["steps"][0], seen["coefficients"]) or _judge_clipping(seen)
+
+
+def _judge_terms(found, coefficients):
+    c, beta = coefficients["value_loss_coef"], coefficients["entropy_coef"]
+    size = found["basis norm"]
+    total = found["norm"]
+    parts = {name: found.get(name, 0.0) for name in size}
+
+    def there(name, level=0.02):
+        return abs(parts[name]) * size[name] > level * max(size["policy"], c * size["value"])
+
+    if found["norm"] == 0 or not np.isfinite(total):
+        return (
+            f"the gradient that reaches optimizer.step() has the norm {total:.3g}: the losses are "
+            "cut from the graph, or it is zeroed after loss.backward()"
+        )
+    if found["residual"] > 5e-3:
+        return _judge_leaks(parts, there, beta) or (
+            "the gradient is not that of policy_loss + c · value_loss − β · entropy; "
+            f"{found['residual']:.0%} of it are left unexplained"
+        )
+    scale = 1.0
+    if abs(parts["policy"] - 1) > 1e-2 and coefficients["max_grad_norm"] < 1:
+        scale = parts["policy"]  # clipped, and the bound cannot be lifted from outside
+    return _judge_leaks(parts, there, beta) or _judge_sizes(parts, scale, c, beta)
+
+
+def _judge_leaks(parts, there, beta):
+    broadcast = "are broadcast to [N, N]: [N] against [N, 1]"
+    if there("undetached"):
+        return "the advantage is not detached: the policy loss trains the critic"
+    if there("through targets") or there("through targets of the actor"):
+        return "a gradient flows through the targets: they are constants, detach them"
+    if there("value broadcast"):
+        return f"values and targets of the value loss {broadcast}"
+    if there("all actions"):
+        return "the policy loss takes the log-probabilities of all actions, not of those taken"
+    if there("targets for advantages") and there("taken"):
+        return f"values and targets of the advantage {broadcast}"
+    if there("targets for advantages"):
+        return "no advantage is formed: policy_loss is weighted with targets or values alone"
+    if there("rewards for advantages"):
+        return "no advantage is formed: policy_loss is weighted with the rewards"
+    if there("taken") and not there("policy"):
+        return f"log-probabilities and advantages {broadcast}"
+    if there("taken") and abs(abs(parts["taken"]) - beta) > 0.05 * beta:
+        return "the advantages are shifted or scaled: they are targets − values, as they are"
+    if abs(parts["taken"]) > 0.5 * beta or abs(parts["taken weighted"]) > 0.5 * beta:
+        return (
+            "entropy is that of the actions taken only, which has no effect in expectation: "
+            "take the distribution's, −Σ π log π"
+        )
+    return None
+
+
+def _near(x, expected):
+    return abs(x - expected) < 0.02 * abs(expected)
+
+
+def _judge_sizes(parts, scale, c, beta):
+    policy, value = parts["policy"] / scale, parts["value"] / scale
+    entropy = parts["entropy"] / scale
+    if abs(policy) < 0.01:
+        return "the policy term is missing: log_probs are cut from the graph, or left out"
+    if parts["policy"] < 0:
+        return "the policy loss has the wrong sign: minus the mean of advantage · log_prob"
+    if not _near(policy, 1):
+        return f"the policy term is {policy:.3g} times what it should be: take the mean over N"
+    if abs(value) < 1e-3 * c:
+        return "the critic gets no gradient: values are cut from the graph, or the loss left out"
+    if _near(value, 2 * c):
+        message = "the value loss counts twice: check value_loss_coef"
+        warnings.warn(message, CheckWarning, stacklevel=4)
+    elif _near(value, c**2) or _near(value, c**2 / 2):
+        return "value_loss_coef is squared: multiply with it once"
+    elif _near(value, 1) or _near(value, 0.5):
+        return "value_loss_coef is ignored"
+    elif not (_near(value, c) or _near(value, c / 2)):
+        return (
+            f"the value term counts {value:.3g} times, expected value_loss_coef {c} or half of it"
+        )
+    return _judge_entropy(entropy, beta)
+
+
+def _judge_entropy(entropy, beta):
+    if _near(entropy, -beta):
+        return None
+    if abs(entropy) < 0.02 * beta:
+        return "the entropy term is missing, or detached: it gets no gradient"
+    if _near(entropy, beta):
+        return "the entropy's sign is wrong: it is a bonus, subtracted from the loss"
+    if _near(entropy, -beta * RESETS.size):
+        return "entropy is summed over the batch: take the mean"
+    return f"entropy counts {-entropy:.3g} times, expected entropy_coef {beta}"
+
+
+def _judge_clipping(seen):
+    if seen["arrived"] is not None and seen["arrived"] <= 1.01 * seen["limit"]:
+        return None
+    if seen["afterwards"] is not None and seen["afterwards"] <= 1.01 * seen["limit"]:
+        return "the gradient is clipped after optimizer.step(): clip it before"
+    return f"the gradient is not clipped: its norm is {seen['arrived']:.3g} at optimizer.step()"
+
+
+# in the notebook: both halves in place
+
+
+def _pass_or_raise(task, mistake):
+    if mistake:
+        raise CheckError(f"{task}: {mistake}.")
+    print(f"{task}: passed.")
+
+
+def check_model(model, n_actions):
+    """Checks the network: outputs, size, initial weights."""
+    _pass_or_raise("NatureModel", judge_model(observe_model(model, draw_inputs()), n_actions))
+
+
+def check_policy(model, policy):
+    """Checks what acting returns."""
+    _pass_or_raise("Policy", judge_policy(observe_policy(model, policy, draw_inputs())))
+
+
+def check_value_targets(model, policy, transforms, gamma=0.99):
+    """Checks the targets, with all kinds of resets."""
+    inputs = draw_inputs()
+    seen = observe_targets(model, policy, transforms, inputs, gamma)
+    _pass_or_raise("ComputeValueTargets", judge_targets(seen, inputs))
+
+
+def check_merge(model, policy, transforms):
+    """Checks that all keys are flattened in one order, in place."""
+    seen = observe_merge(model, policy, transforms, draw_inputs())
+    _pass_or_raise("MergeTimeBatch", judge_merge(seen))
+
+
+def check_a2c(model, policy, transforms, optimizer, a2c, gamma=0.99):
+    """Checks the gradient that reaches the optimizer, term by term, and its clipping."""
+    seen = observe_a2c(model, policy, transforms, optimizer, a2c, draw_inputs(), gamma)
+    _pass_or_raise("A2C", judge_a2c(seen))

@@ -1,0 +1,198 @@
+import json
+import warnings
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+
+from grading.__main__ import main
+from grading.check import check_objects, check_task
+from tests import checks, notebook
+from tests.right_answers import RIGHT
+from tests.wrong_answers import WRONG
+
+TASKS = ["NatureModel", "Policy", "ComputeValueTargets", "MergeTimeBatch", "A2C"]
+
+
+class Space:
+    n = 6
+
+
+class Env:
+    """What a check reads of the environment."""
+
+    class action_space:
+        spaces = [Space]
+
+
+class Runner:
+    def __init__(self, transforms):
+        self.transforms = transforms
+
+
+@pytest.fixture(scope="module")
+def sources():
+    return {**notebook.cells(notebook.read()), "glue": notebook.GLUE}
+
+
+@pytest.fixture(scope="module")
+def imports():
+    given = notebook.definitions(names=())
+    return {**given, "N_ACTIONS": 6, "GAMMA": 0.99, "DEVICE": torch.device("cpu")}
+
+
+def make(sources, imports, seed=0):
+    """The namespace of an answer with the objects that a notebook would have made."""
+    torch.manual_seed(seed)
+    given = notebook.run([*notebook.TASKS, "glue"], sources, dict(imports))
+    return {**given, "env": Env, "runner": Runner(given["transforms"])}
+
+
+def changed(sources, changes):
+    """The sources with some pieces replaced, each of which occurs once."""
+    sources = dict(sources)
+    for cell, old, new in changes:
+        assert sources[cell].count(old) == 1, (cell, old)
+        sources[cell] = sources[cell].replace(old, new)
+    return sources
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.name)
+def test_every_wrong_answer_is_caught(wrong, sources, imports):
+    given = make(changed(sources, wrong.changes), imports)
+    verdict = check_task(wrong.task, given)
+    if wrong.says.startswith("warning: "):
+        assert verdict.result == "passed" and wrong.says[9:] in verdict.message
+    else:
+        assert verdict.result == "failed" and wrong.says in verdict.message
+
+
+@pytest.mark.parametrize("name", ["the notebook's own", *RIGHT])
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(k, marks=pytest.mark.slow) for k in range(1, 6))]
+)
+def test_right_answers_pass(name, seed, sources, imports):
+    given = make({**sources, **RIGHT.get(name, {})}, imports, seed)
+    before = {key: value.clone() for key, value in given["model"].state_dict().items()}
+    verdicts = check_objects(given)
+    assert {task: verdict.message for task, verdict in verdicts.items()} == dict.fromkeys(TASKS, "")
+    after = given["model"].state_dict()
+    assert all(torch.equal(after[key], value) for key, value in before.items())
+
+
+def test_at_least_thirty_five_mistakes_of_every_task_are_known():
+    assert len(WRONG) >= 35 and len({wrong.name for wrong in WRONG}) == len(WRONG)
+    assert {wrong.task for wrong in WRONG} == set(TASKS) and len(RIGHT) >= 8
+
+
+def test_n_step_targets_by_hand():
+    rewards = np.array([[1.0, 2.0], [4.0, 8.0], [16.0, 32.0]])
+    goes_on = np.array([[1, 0], [1, 1], [1, 1]])
+    got = checks.n_step(rewards, goes_on, np.array([64.0, 128.0]), 0.5)
+    # 16 + 32 = 48, 4 + 24 = 28, 1 + 14 = 15; 32 + 64 = 96, 8 + 48 = 56, 2
+    assert got.tolist() == [[15, 2], [28, 56], [48, 96]]
+
+
+def test_td_lambda_of_one_is_the_n_step_target():
+    inputs = checks.draw_inputs()
+    values, latest = np.random.default_rng(0).normal(size=(2, *inputs.rewards.shape))
+    goes_on = 1.0 - inputs.resets
+    n_step = checks.n_step(inputs.rewards, goes_on, latest[0], 0.9)
+    assert np.allclose(checks.td_lambda(inputs.rewards, goes_on, values, latest[0], 0.9, 1), n_step)
+
+
+def test_inputs_hold_every_kind_of_reset_and_no_plain_reward():
+    inputs = checks.draw_inputs(seed=9)
+    assert inputs.observations.shape == (5, 6, 4, 84, 84) and inputs.latest.shape == (6, 4, 84, 84)
+    assert inputs.resets[-1].any() and inputs.resets[1:-1].any() and not inputs.resets.all(0).any()
+    assert len({tuple(column) for column in inputs.resets.T}) == 6
+    assert not np.isin(inputs.rewards, (-1, 0, 1)).any()
+    assert 0 <= inputs.observations.min() <= inputs.observations.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("check", "parts"),
+    [
+        (checks.check_model, ("model", "N_ACTIONS")),
+        (checks.check_policy, ("model", "policy")),
+        (checks.check_value_targets, ("model", "policy", "transforms")),
+        (checks.check_merge, ("model", "policy", "transforms")),
+        (checks.check_a2c, ("model", "policy", "transforms", "optimizer", "a2c")),
+    ],
+)
+def test_a_check_cell_prints_one_line(check, parts, sources, imports, capsys):
+    given = make(sources, imports)
+    state = torch.get_rng_state()
+    check(*(given[part] for part in parts))
+    assert capsys.readouterr().out.endswith(": passed.\n")
+    assert check is checks.check_policy or torch.equal(state, torch.get_rng_state())
+
+
+def test_a_check_leaves_the_learner_as_it_was(sources, imports):
+    given = make(sources, imports)
+    a2c, optimizer = given["a2c"], given["optimizer"]
+    checks.check_a2c(*(given[p] for p in ("model", "policy", "transforms", "optimizer", "a2c")))
+    assert (a2c.value_loss_coef, a2c.entropy_coef, a2c.max_grad_norm) == (0.25, 0.01, 0.5)
+    assert "step" not in vars(optimizer) and not optimizer.state
+    assert all(p.grad is None for p in given["model"].parameters())
+
+
+# the command line
+
+
+def write(tmp_path, sources):
+    """A small notebook of the given sources."""
+    book = nbformat.v4.new_notebook()
+    for name, source in sources.items():
+        book.cells.append(nbformat.v4.new_code_cell(source, id=name))
+    path = tmp_path / "answer.ipynb"
+    nbformat.write(book, path)
+    return path
+
+
+def small(sources, **changes):
+    """The cells of a notebook that gets to its runner at once."""
+    head = 'N_ACTIONS, GAMMA, DEVICE = 6, 0.99, "cpu"\n%matplotlib inline\n!false'
+    env = 'env = nature_dqn_env("SpaceInvadersNoFrameskip-v4", nenvs=2, summaries=False)'
+    tail = "runner = EnvRunner(env, policy, 5, transforms)\nrunner.get_next()\nraise SystemExit"
+    given = {"start-imports": f"import os\n{sources['start-imports']}", "head": head, "env": env}
+    given |= {name: sources[name] for name in notebook.TASKS}
+    return {**given, "glue": sources["glue"], "run": tail, **changes}
+
+
+def test_the_command_line_reports_every_check_and_stops_before_training(tmp_path, sources, capsys):
+    assert main(["check", str(write(tmp_path, small(sources)))]) == 0
+    assert capsys.readouterr().out.split("\n")[:-1] == [f"{task}: passed" for task in TASKS]
+
+
+def test_the_command_line_gives_json_with_failures_and_what_was_not_reached(
+    tmp_path, sources, capsys
+):
+    wrong = sources["policy-class"].replace("distribution.sample()", "logits.argmax(-1)")
+    hole = "def MergeTimeBatch():\n    raise NotImplementedError('task 4')"
+    cells = small(sources, **{"policy-class": wrong, "merge-class": hole})
+    assert main(["check", str(write(tmp_path, cells)), "--json"]) == 1
+    verdicts = json.loads(capsys.readouterr().out)
+    assert list(verdicts) == TASKS
+    assert verdicts["NatureModel"]["result"] == "passed"
+    assert verdicts["Policy"] == {
+        "result": "failed",
+        "message": "Policy: the same action 400 times: greedy, the policy must sample.",
+    }
+    for task in TASKS[2:]:
+        assert verdicts[task]["result"] == "not reached"
+        assert "cell glue raised NotImplementedError: task 4" in verdicts[task]["message"]
+
+
+def test_the_command_line_names_a_missing_file(capsys):
+    with pytest.raises(SystemExit):
+        main(["check", "nowhere.ipynb"])
+    assert "nowhere.ipynb is no file: name a notebook" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_command_line_passes_the_solved_notebook(capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert main(["check", str(notebook.PATH)]) == 0

@@ -1,0 +1,1118 @@
+"""The classic mistakes, each as a small change of the notebook's solution.
+
+`WRONG` lists them task by task. Every change names a cell, a piece of its source that occurs there
+once, and what a student would have written in its place. All of them run but those whose name ends
+in `-crashes` and those that leave lists unmerged or a key missing: these raise in the student's
+own code, as they would in the notebook.
+"""
+
+from typing import NamedTuple
+
+MODEL, POLICY, TARGETS = "model-class", "policy-class", "value-targets-class"
+MERGE, LEARNER = "merge-class", "a2c-class"
+
+
+class Wrong(NamedTuple):
+    """A mistake, the task whose check must fail, and how the message must name it."""
+
+    name: str
+    task: str
+    changes: tuple[tuple[str, str, str], ...]  # (cell id, old, new)
+    says: str  # a fragment of the message
+
+
+# pieces of the solution that several mistakes change
+LINE = "\n        "  # between two lines of a method
+BOOTSTRAP = 'self.policy.act(trajectory["state"]["latest_observation"])["values"]'
+UPDATE = "target = rewards + self.gamma * goes_on * target"
+UPDATE_AND_STORE = UPDATE + "\n            targets.append(target)"
+ZIP_END = 'trajectory["resets"], strict=True'
+JOIN = "trajectory[key] = join(steps)"
+ADVANTAGES = '(trajectory["value_targets"] - trajectory["values"]).detach()'
+ENTROPY = 'torch.distributions.Categorical(logits=trajectory["logits"]).entropy().mean()'
+CLIP = "norm = nn.utils.clip_grad_norm_(parameters, self.max_grad_norm, error_if_nonfinite=True)"
+PARAMETERS = "parameters = self.policy.model.parameters()"
+LOGITS_HEAD = "self.logits = orthogonal(nn.Linear(512, n_actions), 0.01)"
+VALUE_HEAD = "self.value = orthogonal(nn.Linear(512, 1), 1.0)"
+
+WITH_FOLLOWING_VALUES = (  # `following` is V(s_{t+1}), also where s_{t+1} opens a new episode
+    (TARGETS, ZIP_END, 'trajectory["resets"], [*trajectory["values"][1:], target], strict=True'),
+    (TARGETS, "for rewards, resets in", "for rewards, resets, following in"),
+)
+
+
+def _bootstrap_apart(factor):
+    """Returns the changes that add alive · factor · V(latest) to the discounted rewards."""
+    return (
+        (TARGETS, "targets = []", f"targets, last, target = [], {factor}target, 0 * target"),
+        (
+            TARGETS,
+            UPDATE_AND_STORE,
+            UPDATE
+            + "\n            last = goes_on * last\n            targets.append(target + last)",
+        ),
+    )
+
+
+MODEL_MISTAKES = [
+    Wrong(
+        "model-heads-made-in-forward",
+        "NatureModel",
+        (
+            (MODEL, LOGITS_HEAD + "\n        " + VALUE_HEAD, "self.n_actions = n_actions"),
+            (
+                MODEL,
+                "return self.logits(hidden), self.value(hidden)",
+                "actor = orthogonal(nn.Linear(512, self.n_actions), 0.01)\n"
+                "        critic = orthogonal(nn.Linear(512, 1), 1.0)\n"
+                "        return actor(hidden), critic(hidden)",
+            ),
+        ),
+        "two calls on the same observations differ",
+    ),
+    Wrong(
+        "model-heads-replaced-in-forward",
+        "NatureModel",
+        (
+            (
+                MODEL,
+                LOGITS_HEAD + "\n        " + VALUE_HEAD,
+                "self.n_actions, self.logits, self.value = n_actions, None, None",
+            ),
+            (
+                MODEL,
+                "return self.logits(hidden), self.value(hidden)",
+                "self.logits = orthogonal(nn.Linear(512, self.n_actions), 0.01)\n"
+                "        self.value = orthogonal(nn.Linear(512, 1), 1.0)\n"
+                "        return self.logits(hidden), self.value(hidden)",
+            ),
+        ),
+        "two calls on the same observations differ",
+    ),
+    Wrong(
+        "model-relu-on-logits",
+        "NatureModel",
+        ((MODEL, "self.logits(hidden)", "F.relu(self.logits(hidden))"),),
+        "a logit or the value is never negative",
+    ),
+    Wrong(
+        "model-relu-in-the-policy-head",
+        "NatureModel",
+        (
+            (
+                MODEL,
+                "orthogonal(nn.Linear(512, n_actions), 0.01)",
+                "nn.Sequential(orthogonal(nn.Linear(512, n_actions), 0.01), nn.ReLU())",
+            ),
+        ),
+        "a logit or the value is never negative",
+    ),
+    Wrong(
+        "model-relu-on-value",
+        "NatureModel",
+        ((MODEL, "self.value(hidden)", "F.relu(self.value(hidden))"),),
+        "a logit or the value is never negative",
+    ),
+    Wrong(
+        "model-observations-divided-by-255",
+        "NatureModel",
+        ((MODEL, "self.body(observations)", "self.body(observations / 255)"),),
+        "observations are divided by 255 again",
+    ),
+    Wrong(
+        "model-observations-times-255",
+        "NatureModel",
+        ((MODEL, "self.body(observations)", "self.body(observations * 255)"),),
+        "observations are multiplied by 255",
+    ),
+    Wrong(
+        "model-gain-zero-everywhere",
+        "NatureModel",
+        ((MODEL, "layer.weight, gain", "layer.weight, 0"),),
+        "body.0.weight is zero everywhere,",
+    ),
+    Wrong(
+        "model-gain-zero-in-the-body",
+        "NatureModel",
+        ((MODEL, "gain = 2**0.5", "gain = 0"),),
+        "body.0.weight is zero everywhere,",
+    ),
+    Wrong(
+        "model-gain-one",
+        "NatureModel",
+        ((MODEL, "gain = 2**0.5", "gain = 1.0"),),
+        "body.0.weight is not orthogonal with gain √2",
+    ),
+    Wrong(
+        "model-weights-not-orthogonal",
+        "NatureModel",
+        ((MODEL, "nn.init.orthogonal_(layer.weight, gain)\n    ", ""),),
+        "body.0.weight is not orthogonal with gain √2",
+    ),
+    Wrong(
+        "model-weights-xavier",
+        "NatureModel",
+        ((MODEL, "orthogonal_(layer", "xavier_uniform_(layer"),),
+        "body.0.weight is not orthogonal with gain √2",
+    ),
+    Wrong(
+        "model-biases-left-random",
+        "NatureModel",
+        ((MODEL, "nn.init.zeros_(layer.bias)\n    ", ""),),
+        "body.0.bias is not zero",
+    ),
+    Wrong(
+        "model-biases-a-tenth",
+        "NatureModel",
+        ((MODEL, "nn.init.zeros_(layer.bias)", "nn.init.constant_(layer.bias, 0.1)"),),
+        "body.0.bias is not zero",
+    ),
+    Wrong(
+        "model-wrong-stride",
+        "NatureModel",
+        ((MODEL, "kernel_size=3, stride=1", "kernel_size=3, stride=2"), (MODEL, "7 * 7", "4 * 4")),
+        "parameters, expected 1,687,719",
+    ),
+    Wrong(
+        "model-hidden-size-does-not-fit-crashes",
+        "NatureModel",
+        ((MODEL, "7 * 7", "8 * 8"),),
+        "raised RuntimeError",
+    ),
+]
+
+POLICY_MISTAKES = [
+    Wrong(
+        "policy-greedy",
+        "Policy",
+        ((POLICY, "distribution.sample()", "logits.argmax(dim=-1)"),),
+        "the same action 400 times",
+    ),
+    Wrong(
+        "policy-greedy-by-the-mode",
+        "Policy",
+        ((POLICY, "distribution.sample()", "distribution.mode"),),
+        "the same action 400 times",
+    ),
+    Wrong(
+        "policy-log-probs-of-a-second-sample",
+        "Policy",
+        ((POLICY, "log_prob(actions)", "log_prob(distribution.sample())"),),
+        "log_probs are not those of the actions that are returned",
+    ),
+    Wrong(
+        "policy-actions-sampled-again",
+        "Policy",
+        ((POLICY, "actions.cpu()", "distribution.sample().cpu()"),),
+        "log_probs are not those of the actions that are returned",
+    ),
+    Wrong(
+        "policy-log-probs-of-the-likeliest-action",
+        "Policy",
+        (
+            (
+                POLICY,
+                "distribution.log_prob(actions)",
+                "distribution.log_prob(logits.argmax(dim=-1))",
+            ),
+        ),
+        "log_probs are not those of the actions that are returned",
+    ),
+    Wrong(
+        "policy-observations-divided-by-255",
+        "Policy",
+        ((POLICY, "self.model(observations)", "self.model(observations / 255)"),),
+        "observations are divided by 255 again",
+    ),
+    Wrong(
+        "policy-observations-times-255",
+        "Policy",
+        ((POLICY, "self.model(observations)", "self.model(observations * 255)"),),
+        "observations are multiplied by 255",
+    ),
+    Wrong(
+        "policy-one-array-of-actions-for-all-steps",
+        "Policy",
+        (
+            (
+                POLICY,
+                "return {",
+                "if len(getattr(self, 'actions', ())) != len(actions):\n"
+                "            self.actions = np.zeros(len(actions), dtype=np.int64)\n"
+                "        self.actions[:] = actions.cpu().numpy()\n"
+                "        return {",
+            ),
+            (POLICY, '"actions": actions.cpu().numpy()', '"actions": self.actions'),
+        ),
+        "actions of earlier steps change when act is called again",
+    ),
+    Wrong(
+        "policy-scales-the-stored-observations",
+        "Policy",
+        ((POLICY, "self.model(observations)", "self.model(observations.mul_(2).sub_(1))"),),
+        "a list of observations gives other values than the same array",
+    ),
+]
+
+TARGET_MISTAKES = [
+    Wrong(
+        "targets-reward-at-a-reset-lost",
+        "ComputeValueTargets",
+        ((TARGETS, UPDATE, "target = (rewards + self.gamma * target) * goes_on"),),
+        "the reward of the step that ends an episode is lost",
+    ),
+    Wrong(
+        "targets-value-in-place-of-the-reward-at-a-reset",
+        "ComputeValueTargets",
+        (
+            (
+                TARGETS,
+                ZIP_END,
+                'trajectory["resets"], trajectory["values"], strict=True',
+            ),
+            (TARGETS, "for rewards, resets in", "for rewards, resets, values in"),
+            (
+                TARGETS,
+                UPDATE,
+                "target = rewards + self.gamma * target\n"
+                "            target = torch.where(goes_on, target, values.detach())",
+            ),
+        ),
+        "the reward of the step that ends an episode is lost",
+    ),
+    Wrong(
+        "targets-resets-one-step-late",
+        "ComputeValueTargets",
+        (
+            (
+                TARGETS,
+                ZIP_END,
+                '[np.zeros(len(target), dtype=bool), *trajectory["resets"][:-1]], strict=True',
+            ),
+        ),
+        "resets are read one step off",
+    ),
+    Wrong(
+        "targets-resets-one-step-early",
+        "ComputeValueTargets",
+        (
+            (
+                TARGETS,
+                ZIP_END,
+                '[*trajectory["resets"][1:], np.zeros(len(target), dtype=bool)], strict=True',
+            ),
+        ),
+        "resets are read one step off",
+    ),
+    Wrong(
+        "targets-resets-one-step-early-but-the-last",
+        "ComputeValueTargets",
+        (
+            (
+                TARGETS,
+                ZIP_END,
+                '[*trajectory["resets"][1:], trajectory["resets"][-1]], strict=True',
+            ),
+        ),
+        "resets are read one step off",
+    ),
+    Wrong(
+        "targets-bootstrap-from-the-new-episode",
+        "ComputeValueTargets",
+        (
+            *WITH_FOLLOWING_VALUES,
+            (
+                TARGETS,
+                UPDATE,
+                "following = torch.where(goes_on, target, following.detach())\n"
+                "            target = rewards + self.gamma * following",
+            ),
+        ),
+        "after a reset the target goes on with the value of the next episode",
+    ),
+    Wrong(
+        "targets-bootstrap-from-the-last-values",
+        "ComputeValueTargets",
+        ((TARGETS, BOOTSTRAP, 'trajectory["values"][-1]'),),
+        "the bootstrap is values[-1], not V(latest observation)",
+    ),
+    Wrong(
+        "targets-bootstrap-from-the-last-stored-observation",
+        "ComputeValueTargets",
+        ((TARGETS, '["state"]["latest_observation"]', '["observations"][-1]'),),
+        "the bootstrap is values[-1], not V(latest observation)",
+    ),
+    Wrong(
+        "targets-latest-value-stored-as-the-last-target",
+        "ComputeValueTargets",
+        (
+            (TARGETS, "targets = []", "targets = [target]"),
+            (TARGETS, "reversed(list(steps))", "reversed(list(steps)[:-1])"),
+        ),
+        "off by one",
+    ),
+    Wrong(
+        "targets-shifted-by-one",
+        "ComputeValueTargets",
+        (
+            (
+                TARGETS,
+                UPDATE_AND_STORE,
+                "targets.append(target)\n            " + UPDATE,
+            ),
+        ),
+        "off by one",
+    ),
+    Wrong(
+        "targets-shifted-by-one-slice",
+        "ComputeValueTargets",
+        (
+            (TARGETS, "targets = []", "targets = [target]"),
+            (TARGETS, "targets[::-1]", "targets[::-1][1:]"),
+        ),
+        "off by one",
+    ),
+    Wrong(
+        "targets-no-bootstrap",
+        "ComputeValueTargets",
+        ((TARGETS, BOOTSTRAP, 'torch.zeros(len(trajectory["rewards"][-1]))'),),
+        "there is no bootstrap",
+    ),
+    Wrong(
+        "targets-resets-ignored",
+        "ComputeValueTargets",
+        ((TARGETS, "self.gamma * goes_on", "self.gamma"),),
+        "resets are ignored",
+    ),
+    Wrong(
+        "targets-resets-cut-the-bootstrap-only",
+        "ComputeValueTargets",
+        (
+            (TARGETS, "targets = []", 'targets, target = [], target * ~trajectory["resets"][-1]'),
+            (TARGETS, "self.gamma * goes_on", "self.gamma"),
+        ),
+        "resets cut the bootstrap only",
+    ),
+    Wrong(
+        "targets-mask-inverted",
+        "ComputeValueTargets",
+        ((TARGETS, "~resets", "resets"),),
+        "the mask of resets is inverted",
+    ),
+    Wrong(
+        "targets-any-reset-cuts-all",
+        "ComputeValueTargets",
+        ((TARGETS, "~resets", "not resets.any()"),),
+        "resets of different environments are collapsed into one",
+    ),
+    Wrong(
+        "targets-only-all-resets-cut",
+        "ComputeValueTargets",
+        ((TARGETS, "~resets", "not resets.all()"),),
+        "resets are ignored",
+    ),
+    Wrong(
+        "targets-resets-of-environment-0-for-all",
+        "ComputeValueTargets",
+        ((TARGETS, "~resets", "not resets[0]"),),
+        "resets of different environments are collapsed into one",
+    ),
+    Wrong(
+        "targets-value-of-environment-0-for-all",
+        "ComputeValueTargets",
+        ((TARGETS, BOOTSTRAP, BOOTSTRAP + "[0]"),),
+        "one environment's V is used for all",
+    ),
+    Wrong(
+        "targets-mean-value-for-all",
+        "ComputeValueTargets",
+        ((TARGETS, BOOTSTRAP, BOOTSTRAP + ".mean()"),),
+        "one environment's V is used for all",
+    ),
+    Wrong(
+        "targets-td-lambda",
+        "ComputeValueTargets",
+        (
+            *WITH_FOLLOWING_VALUES,
+            (
+                TARGETS,
+                UPDATE,
+                "target = 0.95 * target + (1 - 0.95) * following.detach()\n            " + UPDATE,
+            ),
+        ),
+        "a TD(λ) return, not the n-step one",
+    ),
+    Wrong(
+        "targets-one-step",
+        "ComputeValueTargets",
+        (
+            *WITH_FOLLOWING_VALUES,
+            (
+                TARGETS,
+                UPDATE,
+                "target = rewards + self.gamma * goes_on * following.detach()",
+            ),
+        ),
+        "a TD(λ) return, not the n-step one",
+    ),
+    Wrong(
+        "targets-gamma-missing",
+        "ComputeValueTargets",
+        ((TARGETS, "self.gamma * goes_on", "goes_on"),),
+        "the powers of γ are wrong",
+    ),
+    Wrong(
+        "targets-gamma-on-the-reward-too",
+        "ComputeValueTargets",
+        ((TARGETS, UPDATE, "target = self.gamma * (rewards + goes_on * target)"),),
+        "the powers of γ are wrong",
+    ),
+    Wrong(
+        "targets-gamma-power-grows",
+        "ComputeValueTargets",
+        (
+            (
+                TARGETS,
+                "self.gamma * goes_on",
+                "self.gamma ** (len(targets) + 1) * goes_on",
+            ),
+        ),
+        "the powers of γ are wrong",
+    ),
+    Wrong(
+        "targets-gamma-power-from-the-start-of-the-trajectory",
+        "ComputeValueTargets",
+        (
+            (
+                TARGETS,
+                "targets = []",
+                'targets, t = [], len(trajectory["rewards"])\n'
+                "        target = self.gamma**t * target",
+            ),
+            (
+                TARGETS,
+                UPDATE,
+                "t -= 1\n            target = self.gamma**t * rewards + goes_on * target",
+            ),
+        ),
+        "the powers of γ are wrong",
+    ),
+    Wrong(
+        "targets-bootstrap-discounted-once-more",
+        "ComputeValueTargets",
+        ((TARGETS, BOOTSTRAP, "self.gamma * " + BOOTSTRAP),),
+        "the powers of γ are wrong",
+    ),
+    Wrong(
+        "targets-bootstrap-discounted-twice-over",
+        "ComputeValueTargets",
+        ((TARGETS, BOOTSTRAP, 'self.gamma ** len(trajectory["rewards"]) * ' + BOOTSTRAP),),
+        "the powers of γ are wrong",
+    ),
+    Wrong(
+        "targets-bootstrap-not-discounted",
+        "ComputeValueTargets",
+        _bootstrap_apart(""),
+        "the powers of γ are wrong",
+    ),
+    Wrong(
+        "targets-bootstrap-discounted-by-one-gamma",
+        "ComputeValueTargets",
+        _bootstrap_apart("self.gamma * "),
+        "the powers of γ are wrong",
+    ),
+    Wrong(
+        "targets-bootstrap-discounted-by-the-whole-length",
+        "ComputeValueTargets",
+        _bootstrap_apart('self.gamma ** len(trajectory["rewards"]) * '),
+        "the powers of γ are wrong",
+    ),
+    Wrong(
+        "targets-rewards-reshaped",
+        "ComputeValueTargets",
+        (
+            (
+                TARGETS,
+                'zip(trajectory["rewards"]',
+                'zip(np.reshape(trajectory["rewards"], (len(target), -1)).T',
+            ),
+        ),
+        "time and environment are mixed up",
+    ),
+    Wrong(
+        "targets-reshaped",
+        "ComputeValueTargets",
+        (
+            (
+                TARGETS,
+                "targets[::-1]",
+                "list(torch.stack(targets[::-1], dim=1).reshape(len(targets), -1))",
+            ),
+        ),
+        "time and environment are mixed up",
+    ),
+    Wrong(
+        "targets-transposed",
+        "ComputeValueTargets",
+        ((TARGETS, "targets[::-1]", "list(torch.stack(targets[::-1], dim=1))"),),
+        "time and environment are mixed up",
+    ),
+    Wrong(
+        "targets-left-in-reverse-order",
+        "ComputeValueTargets",
+        ((TARGETS, "targets[::-1]", "targets"),),
+        "the targets are in reverse order",
+    ),
+    Wrong(
+        "targets-one-tensor-for-all-steps",
+        "ComputeValueTargets",
+        ((TARGETS, UPDATE, "target.mul_(self.gamma * goes_on).add_(rewards)"),),
+        "all steps hold one and the same target",
+    ),
+    Wrong(
+        "targets-overwrite-the-rewards",
+        "ComputeValueTargets",
+        (
+            (
+                TARGETS,
+                UPDATE,
+                "rewards += self.gamma * goes_on * target\n            target = rewards",
+            ),
+        ),
+        "the rewards of the trajectory are overwritten",
+    ),
+    Wrong(
+        "targets-key-misspelt",
+        "ComputeValueTargets",
+        ((TARGETS, 'trajectory["value_targets"]', 'trajectory["value_target"]'),),
+        'no transform adds "value_targets"',
+    ),
+    Wrong(
+        "targets-read-a-misspelt-key-crashes",
+        "ComputeValueTargets",
+        ((TARGETS, 'trajectory["resets"]', 'trajectory["reset"]'),),
+        "raised KeyError",
+    ),
+]
+
+MERGE_MISTAKES = [
+    Wrong(
+        "merge-does-nothing",
+        "MergeTimeBatch",
+        ((MERGE, JOIN, "join(steps)"),),
+        "merging does nothing",
+    ),
+    Wrong(
+        "merge-assigns-a-local-name",
+        "MergeTimeBatch",
+        ((MERGE, JOIN, "steps = join(steps)"),),
+        "merging does nothing",
+    ),
+    Wrong(
+        "merge-returns-a-new-dict",
+        "MergeTimeBatch",
+        (
+            (
+                MERGE,
+                "for key, steps",
+                'merged = {"state": trajectory["state"]}\n        for key, steps',
+            ),
+            (MERGE, JOIN, "merged[key] = join(steps)"),
+            (MERGE, "→ [T·B, ...]", "→ [T·B, ...]\n        return merged"),
+        ),
+        "merging returns a new dict",
+    ),
+    Wrong(
+        "merge-changes-a-copy",
+        "MergeTimeBatch",
+        (
+            (MERGE, "for key, steps", "trajectory = dict(trajectory)\n        for key, steps"),
+            (MERGE, "→ [T·B, ...]", "→ [T·B, ...]\n        return trajectory"),
+        ),
+        "merging returns a new dict",
+    ),
+    Wrong(
+        "merge-targets-in-another-order",
+        "MergeTimeBatch",
+        (
+            (
+                MERGE,
+                JOIN,
+                'if key == "value_targets":\n'
+                "                    join = lambda steps: torch.stack(steps, dim=1).flatten()\n"
+                "                " + JOIN,
+            ),
+        ),
+        "actions are flattened in the order t·B + b, but value_targets in the order b·T + t",
+    ),
+    Wrong(
+        "merge-log-probs-in-another-order",
+        "MergeTimeBatch",
+        (
+            (
+                MERGE,
+                JOIN,
+                'if key == "log_probs":\n'
+                "                    join = lambda steps: torch.stack(steps, dim=1).reshape(-1)\n"
+                "                " + JOIN,
+            ),
+        ),
+        "actions are flattened in the order t·B + b, but log_probs in the order b·T + t",
+    ),
+    Wrong(
+        "merge-key-misspelt",
+        "MergeTimeBatch",
+        (
+            (
+                MERGE,
+                'if key != "state":',
+                'if key in ("logits", "log_probs", "values", "value_target"):',
+            ),
+        ),
+        "value_targets are not merged, other keys are",
+    ),
+    Wrong(
+        "merge-reads-a-misspelt-key-crashes",
+        "MergeTimeBatch",
+        (
+            (
+                MERGE,
+                "for key, steps in trajectory.items():",
+                'for key in ("logits", "log_prob", "values", "value_targets"):\n'
+                "            steps = trajectory[key]",
+            ),
+        ),
+        "raised KeyError",
+    ),
+]
+
+GRADIENT_MISTAKES = [
+    Wrong(
+        "advantage-not-detached",
+        "A2C",
+        ((LEARNER, ADVANTAGES, ADVANTAGES.removesuffix(".detach()")),),
+        "the advantage is not detached",
+    ),
+    Wrong(
+        "advantage-not-detached-but-the-targets",
+        "A2C",
+        (
+            (
+                LEARNER,
+                ADVANTAGES,
+                'trajectory["value_targets"].detach() - trajectory["values"]',
+            ),
+        ),
+        "the advantage is not detached",
+    ),
+    Wrong(
+        "advantage-not-detached-but-the-log-probs",
+        "A2C",
+        (
+            (LEARNER, ADVANTAGES, ADVANTAGES.removesuffix(".detach()")),
+            (LEARNER, 'trajectory["log_probs"]', 'trajectory["log_probs"].detach()'),
+        ),
+        "the advantage is not detached",
+    ),
+    Wrong(
+        "gradient-through-the-targets-in-value-loss",
+        "A2C",
+        (
+            (TARGETS, "with torch.no_grad():\n            target = self", "target = self"),
+            (LEARNER, '["value_targets"].detach()', '["value_targets"]'),
+        ),
+        "a gradient flows through the targets",
+    ),
+    Wrong(
+        "gradient-through-the-targets-in-policy-loss",
+        "A2C",
+        (
+            (TARGETS, "with torch.no_grad():\n            target = self", "target = self"),
+            (LEARNER, ADVANTAGES, 'trajectory["value_targets"] - trajectory["values"].detach()'),
+        ),
+        "a gradient flows through the targets",
+    ),
+    Wrong(
+        "critic-values-detached-in-value-loss",
+        "A2C",
+        ((LEARNER, 'mse_loss(trajectory["values"]', 'mse_loss(trajectory["values"].detach()'),),
+        "the critic gets no gradient",
+    ),
+    Wrong(
+        "critic-values-detached-in-the-policy",
+        "A2C",
+        ((POLICY, "values.squeeze(-1)", "values.squeeze(-1).detach()"),),
+        "the critic gets no gradient",
+    ),
+    Wrong(
+        "critic-loss-as-a-number",
+        "A2C",
+        ((LEARNER, "self.value_loss(trajectory)", "self.value_loss(trajectory).item()"),),
+        "the critic gets no gradient",
+    ),
+    Wrong(
+        "critic-loss-of-the-detached-advantage",
+        "A2C",
+        (
+            (
+                LEARNER,
+                'return F.mse_loss(trajectory["values"], trajectory["value_targets"].detach())',
+                'advantages = (trajectory["value_targets"] - trajectory["values"]).detach()\n'
+                "        return advantages.square().mean()",
+            ),
+        ),
+        "the critic gets no gradient",
+    ),
+    Wrong(
+        "log-probs-detached-in-the-policy",
+        "A2C",
+        ((POLICY, "log_prob(actions)", "log_prob(actions).detach()"),),
+        "the policy term is missing",
+    ),
+    Wrong(
+        "log-probs-from-a-detached-distribution",
+        "A2C",
+        ((POLICY, "Categorical(logits=logits)", "Categorical(logits=logits.detach())"),),
+        "the policy term is missing",
+    ),
+    Wrong(
+        "log-probs-detached-in-policy-loss",
+        "A2C",
+        ((LEARNER, 'trajectory["log_probs"]', 'trajectory["log_probs"].detach()'),),
+        "the policy term is missing",
+    ),
+    Wrong(
+        "log-probs-merged-as-numbers",
+        "A2C",
+        (
+            (
+                MERGE,
+                JOIN,
+                'if key == "log_probs":\n'
+                "                    steps = [torch.tensor(step.tolist()) for step in steps]\n"
+                "                " + JOIN,
+            ),
+        ),
+        "the policy term is missing",
+    ),
+    Wrong(
+        "policy-acts-without-gradient-crashes",
+        "A2C",
+        (
+            (
+                POLICY,
+                "logits, values = self.model(observations)",
+                "with torch.no_grad():\n            logits, values = self.model(observations)",
+            ),
+        ),
+        "raised RuntimeError",
+    ),
+    Wrong(
+        "merge-cuts-the-graph-crashes",
+        "A2C",
+        ((MERGE, "= join(steps)", "= torch.as_tensor(join(steps)).detach()"),),
+        "raised RuntimeError",
+    ),
+    Wrong(
+        "merge-cuts-the-graph-and-starts-a-new-one",
+        "A2C",
+        (
+            (
+                MERGE,
+                "= join(steps)",
+                "= torch.as_tensor(join(steps)).detach().float().requires_grad_()",
+            ),
+        ),
+        "the gradient that reaches optimizer.step() has the norm 0",
+    ),
+]
+
+ENTROPY_MISTAKES = [
+    Wrong(
+        "entropy-from-the-taken-actions",
+        "A2C",
+        ((LEARNER, ENTROPY, '-trajectory["log_probs"].mean()'),),
+        "entropy is that of the actions taken only, which has no effect in expectation",
+    ),
+    Wrong(
+        "entropy-from-the-taken-actions-weighted",
+        "A2C",
+        (
+            (
+                LEARNER,
+                ENTROPY,
+                '-(trajectory["log_probs"].exp() * trajectory["log_probs"]).mean()',
+            ),
+        ),
+        "entropy is that of the actions taken only, which has no effect in expectation",
+    ),
+    Wrong(
+        "entropy-missing",
+        "A2C",
+        ((LEARNER, " - self.entropy_coef * self.entropy(trajectory)", ""),),
+        "the entropy term is missing, or detached",
+    ),
+    Wrong(
+        "entropy-sign-wrong",
+        "A2C",
+        ((LEARNER, "- self.entropy_coef", "+ self.entropy_coef"),),
+        "the entropy's sign is wrong",
+    ),
+    Wrong(
+        "entropy-itself-negative",
+        "A2C",
+        (
+            (
+                LEARNER,
+                "return " + ENTROPY,
+                'log_p = F.log_softmax(trajectory["logits"], dim=-1)\n'
+                "        return (log_p.exp() * log_p).sum(dim=-1).mean()",
+            ),
+        ),
+        "the entropy's sign is wrong",
+    ),
+    Wrong(
+        "entropy-detached",
+        "A2C",
+        (
+            (
+                LEARNER,
+                'Categorical(logits=trajectory["logits"])',
+                'Categorical(logits=trajectory["logits"].detach())',
+            ),
+        ),
+        "the entropy term is missing, or detached",
+    ),
+    Wrong(
+        "entropy-as-a-number",
+        "A2C",
+        ((LEARNER, "self.entropy(trajectory)", "self.entropy(trajectory).item()"),),
+        "the entropy term is missing, or detached",
+    ),
+    Wrong(
+        "entropy-summed-over-the-batch",
+        "A2C",
+        ((LEARNER, ".entropy().mean()", ".entropy().sum()"),),
+        "entropy is summed over the batch",
+    ),
+]
+
+POLICY_LOSS_MISTAKES = [
+    Wrong(
+        "policy-loss-sign-reversed",
+        "A2C",
+        ((LEARNER, "return -(advantages", "return (advantages"),),
+        "the policy loss has the wrong sign",
+    ),
+    Wrong(
+        "policy-loss-advantage-reversed",
+        "A2C",
+        ((LEARNER, ADVANTAGES, '(trajectory["values"] - trajectory["value_targets"]).detach()'),),
+        "the policy loss has the wrong sign",
+    ),
+    Wrong(
+        "policy-loss-broadcast-over-log-probs",
+        "A2C",
+        (
+            (
+                POLICY,
+                "distribution.log_prob(actions)",
+                "distribution.logits.gather(1, actions.unsqueeze(1))",
+            ),
+        ),
+        "log-probabilities and advantages are broadcast to [N, N]",
+    ),
+    Wrong(
+        "policy-loss-broadcast-over-values",
+        "A2C",
+        (
+            (POLICY, "values.squeeze(-1)", "values"),
+            (TARGETS, BOOTSTRAP, BOOTSTRAP + ".squeeze(-1)"),
+            (LEARNER, 'mse_loss(trajectory["values"]', 'mse_loss(trajectory["values"].squeeze(-1)'),
+        ),
+        "values and targets of the advantage are broadcast to [N, N]",
+    ),
+    Wrong(
+        "value-loss-broadcast",
+        "A2C",
+        (
+            (POLICY, "values.squeeze(-1)", "values"),
+            (TARGETS, BOOTSTRAP, BOOTSTRAP + ".squeeze(-1)"),
+            (LEARNER, '- trajectory["values"])', '- trajectory["values"].squeeze(-1))'),
+            (
+                LEARNER,
+                'F.mse_loss(trajectory["values"], trajectory["value_targets"].detach())',
+                '(trajectory["values"] - trajectory["value_targets"].detach()).square().mean()',
+            ),
+        ),
+        "values and targets of the value loss are broadcast to [N, N]",
+    ),
+    Wrong(
+        "policy-loss-of-all-actions",
+        "A2C",
+        (
+            (POLICY, "distribution.log_prob(actions)", "distribution.logits"),
+            (LEARNER, "(advantages * ", "(advantages.unsqueeze(-1) * "),
+        ),
+        "the policy loss takes the log-probabilities of all actions, not of those taken",
+    ),
+    Wrong(
+        "policy-loss-of-all-actions-summed",
+        "A2C",
+        (
+            (
+                LEARNER,
+                'return -(advantages * trajectory["log_probs"]).mean()',
+                'log_probs = F.log_softmax(trajectory["logits"], dim=-1).sum(dim=-1)\n'
+                "        return -(advantages * log_probs).mean()",
+            ),
+        ),
+        "the policy loss takes the log-probabilities of all actions, not of those taken",
+    ),
+    Wrong(
+        "policy-loss-with-targets-for-advantages",
+        "A2C",
+        ((LEARNER, ADVANTAGES, 'trajectory["value_targets"].detach()'),),
+        "no advantage is formed",
+    ),
+    Wrong(
+        "policy-loss-with-values-for-advantages",
+        "A2C",
+        ((LEARNER, ADVANTAGES, 'trajectory["values"].detach()'),),
+        "no advantage is formed",
+    ),
+    Wrong(
+        "policy-loss-with-rewards-for-advantages",
+        "A2C",
+        (
+            (
+                LEARNER,
+                ADVANTAGES,
+                'torch.as_tensor(trajectory["rewards"], device=trajectory["values"].device)',
+            ),
+        ),
+        "no advantage is formed",
+    ),
+]
+
+STEP_MISTAKES = [
+    Wrong(
+        "step-no-clipping",
+        "A2C",
+        (
+            (LEARNER, PARAMETERS + LINE + CLIP + LINE, ""),
+            (LEARNER, "return norm", "return loss.detach()"),
+        ),
+        "the gradient is not clipped",
+    ),
+    Wrong(
+        "step-clips-each-entry",
+        "A2C",
+        (
+            (LEARNER, CLIP, "nn.utils.clip_grad_value_(parameters, self.max_grad_norm)"),
+            (LEARNER, "return norm", "return loss.detach()"),
+        ),
+        "the gradient is not clipped",
+    ),
+    Wrong(
+        "step-clips-before-backward",
+        "A2C",
+        (
+            (
+                LEARNER,
+                "loss.backward()" + LINE + PARAMETERS + LINE + CLIP,
+                PARAMETERS + LINE + CLIP + LINE + "loss.backward()",
+            ),
+        ),
+        "the gradient is not clipped",
+    ),
+    Wrong(
+        "step-clips-after-the-optimizer",
+        "A2C",
+        (
+            (
+                LEARNER,
+                CLIP + LINE + "self.optimizer.step()",
+                "self.optimizer.step()" + LINE + CLIP,
+            ),
+        ),
+        "the gradient is clipped after optimizer.step()",
+    ),
+    Wrong(
+        "step-gradients-not-zeroed",
+        "A2C",
+        ((LEARNER, "self.optimizer.zero_grad()\n        ", ""),),
+        "the gradient of the batch before is still there",
+    ),
+    Wrong(
+        "step-gradients-zeroed-after-backward",
+        "A2C",
+        (
+            (
+                LEARNER,
+                "self.optimizer.zero_grad()\n        loss.backward()",
+                "loss.backward()\n        self.optimizer.zero_grad()",
+            ),
+        ),
+        "the gradient that reaches optimizer.step() has the norm 0",
+    ),
+    Wrong(
+        "step-optimizer-step-missing",
+        "A2C",
+        ((LEARNER, "self.optimizer.step()\n        ", ""),),
+        "optimizer.step() is not called",
+    ),
+    Wrong(
+        "step-value-loss-coef-ignored",
+        "A2C",
+        ((LEARNER, "self.value_loss_coef * self", "self"),),
+        "value_loss_coef is ignored",
+    ),
+    Wrong(
+        "step-value-loss-coef-fixed-to-a-half",
+        "A2C",
+        ((LEARNER, "self.value_loss_coef * self", "0.5 * self"),),
+        "value_loss_coef is ignored",
+    ),
+    Wrong(
+        "step-value-loss-coef-squared",
+        "A2C",
+        ((LEARNER, "F.mse_loss(", "self.value_loss_coef * F.mse_loss("),),
+        "value_loss_coef is squared",
+    ),
+    Wrong(
+        "step-entropy-coef-ignored",
+        "A2C",
+        ((LEARNER, "self.entropy_coef * self", "self"),),
+        "entropy counts 1 times, expected entropy_coef 0.2",
+    ),
+    Wrong(
+        "step-value-loss-twice",
+        "A2C",
+        (
+            (
+                LEARNER,
+                "loss.backward()",
+                "(loss + self.value_loss_coef * self.value_loss(trajectory)).backward()",
+            ),
+        ),
+        "warning: the value loss counts twice",
+    ),
+    Wrong(
+        "log-probs-key-misspelt-crashes",
+        "A2C",
+        ((POLICY, '"log_probs"', '"log_porbs"'),),
+        "raised KeyError",
+    ),
+]
+
+WRONG = [
+    *MODEL_MISTAKES,
+    *POLICY_MISTAKES,
+    *TARGET_MISTAKES,
+    *MERGE_MISTAKES,
+    *GRADIENT_MISTAKES,
+    *ENTROPY_MISTAKES,
+    *POLICY_LOSS_MISTAKES,
+    *STEP_MISTAKES,
+]

@@ -15,6 +15,8 @@ from nbclient import NotebookClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests import notebook
+from tests.right_answers import RIGHT
+from tests.wrong_answers import WRONG
 
 ROOT = notebook.PATH.parent
 TASKS = ["NatureModel", "Policy", "ComputeValueTargets", "MergeTimeBatch", "A2C"]
@@ -83,6 +85,41 @@ def test_solutions_taken_out_leave_a_notebook_that_compiles():
 def test_outputs_name_no_path_of_a_machine():
     text = notebook.PATH.read_text(encoding="utf-8")
     assert not re.search(r"/(root|home|Users|work|tmp)/|site-packages|@@", text)
+
+
+# the figures that are told
+
+
+def test_readme_quotes_the_run_that_the_notebook_shows():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    book = notebook.read()
+    (cell,) = (cell for cell in book.cells if cell["id"] == "training-run")
+    score = re.search(r"reward_mean_100 (\d+)", cell.outputs[0]["data"]["text/plain"])[1]
+    steps, speed = re.search(
+        r"([\d,]+) of .* agent steps, ([\d,]+) a second", cell.outputs[1].text
+    ).groups()
+    hours = 10_000_000 / float(speed.replace(",", "")) / 3600
+    row = f"| {speed} | {steps} agent steps, `reward_mean_100` {score} | {hours:.1f} hours |"
+    assert row in readme
+
+
+def test_the_curve_that_is_shown_is_that_of_the_event_files():
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    events = EventAccumulator(str(ROOT / "logs" / "reference"), size_guidance={"scalars": 0})
+    points = events.Reload().Scalars("Episodes/reward_mean_100")
+    assert f"{points[-1].step / 1e6:.1f} million agent steps" == "2.5 million agent steps"
+    assert f"`reward_mean_100` of {points[-1].value:.0f} (event files" in readme
+    minutes = (points[-1].wall_time - points[0].wall_time) / 60
+    for text in (readme, " ".join(notebook.cells(notebook.read())["promise-cost"].split())):
+        assert (
+            "the first 2.5 million agent steps" in text
+            and f"{round(minutes)} minutes on two" in text
+        )
+
+
+def test_readme_counts_the_answers_that_are_known():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"{len(WRONG)} mistakes are known so far, and {len(RIGHT)} right answers" in readme
 
 
 # the mathematics, by hand

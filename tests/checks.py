@@ -269,36 +269,37 @@ def observe_policy(model, policy, inputs):
         with loud(model, inputs.seed):
             with first_layer_input(model) as seen:
                 trajectory, copies = play(policy, inputs)
-            act = {key: trajectory[key][0] for key in copies[0]}
             listed = policy.act(list(observation))
             with torch.no_grad():
                 columns = array(outputs_of(model, observation))
-        values = act.get("values")
         many = policy.act(np.repeat(observation[:1], 400, axis=0))
         with torch.no_grad():
             quiet = array(outputs_of(model, observation[:1]))
-    kept = {
-        key: all(
-            copy[key] is None or np.array_equal(copy[key], array(step), equal_nan=True)
-            for copy, step in zip(copies, trajectory[key], strict=True)
-        )
-        for key in copies[0]
-    }
-    key = log_probs_key(act)
+    first = copies[0]
     return {
-        "keys": sorted(copies[0]),
-        "kind": type(act["actions"]).__name__,
-        "actions": np.asarray(copies[0]["actions"]),
-        "values": None if values is None else copies[0]["values"],
+        "keys": sorted(first),
+        "kind": type(trajectory["actions"][0]).__name__,
+        "actions": first["actions"],
+        "values": first.get("values"),
         "listed_values": array_or_none(listed.get("values")),
-        "log_probs": None if key is None else copies[0][key],
+        "log_probs": first.get(log_probs_key(first)),
         "columns": columns,
         "scale": float(seen[0].float().mean()) / observation.mean() if seen else 1.0,
-        "many": np.asarray(array(many["actions"])),
+        "many": array(many["actions"]),
         "many_values": array_or_none(many.get("values")),
         "quiet": quiet,
-        "changed": [key for key, same in kept.items() if not same],
+        "changed": changed_later(trajectory, copies),
     }
+
+
+def changed_later(trajectory, copies):
+    """Returns the keys whose earlier entries are no longer what they were."""
+    return [
+        key
+        for key in copies[0]
+        for then, now in zip(copies, trajectory[key], strict=True)
+        if then[key] is not None and not np.array_equal(then[key], array(now), equal_nan=True)
+    ]
 
 
 def judge_policy(seen):
@@ -529,68 +530,63 @@ def close(got, right):
 
 
 def observe_merge(model, policy, transforms, inputs):
-    """Applies all transforms and looks at the order of what comes out."""
+    """Applies all transforms; returns every key before and after, and what a transform returned."""
     with loud(model, inputs.seed), blaming("MergeTimeBatch"):
         trajectory, copies = play(policy, inputs)
-        before = {
-            key: np.stack([copy[key] for copy in copies])
-            for key in copies[0]
-            if copies[0][key] is not None
-        }
+        numbers = [key for key, value in copies[0].items() if value is not None]
+        before = {key: np.stack([step[key] for step in copies]) for key in numbers}
         before |= {"rewards": inputs.rewards, "resets": inputs.resets}
         returned = []
         for transform in transforms:
             returned.append(transform(trajectory))
             if "value_targets" in trajectory and "value_targets" not in before:
-                targets = array_or_none(trajectory["value_targets"])
-                if targets is not None:
-                    before["value_targets"] = targets
-    after = {key: array_or_none(trajectory[key]) for key in before if key in trajectory}
+                before["value_targets"] = array(trajectory["value_targets"])
     return {
-        "lists": [key for key in before if isinstance(trajectory.get(key), list)],
         "before": before,
-        "after": after,
-        "missing": [key for key in before if key not in trajectory],
+        "after": {key: array_or_none(trajectory.get(key)) for key in before},
         "returned": any(isinstance(x, dict) and x is not trajectory for x in returned),
-        "log_probs": log_probs_key(before),
     }
 
 
 def judge_merge(seen):
     """Names what is wrong with merging."""
-    steps, nenvs = RESETS.shape
-    needed = [
-        key for key in ("values", "value_targets", seen["log_probs"]) if key in seen["before"]
-    ]
+    before, after = seen["before"], seen["after"]
+    needed = {"values", "value_targets", log_probs_key(before)} & before.keys()
     orders = {}
-    for key, before in seen["before"].items():
-        after = seen["after"].get(key)
-        if after is None or after.size != before.size:
-            if key in needed and after is not None:
-                return f"{key} have the shape {list(after.shape)} after merging, expected T·B rows"
-            continue
-        merged = after.shape[0] == steps * nenvs
-        if not merged:
-            if key in needed and after.shape[:2] == (steps, nenvs):
-                orders.setdefault("not merged", []).append(key)
-            continue
-        rows = before.reshape(steps, nenvs, -1).astype(float)
-        for order, flat in (("t·B + b", rows), ("b·T + t", rows.swapaxes(0, 1))):
-            if np.allclose(after.reshape(steps * nenvs, -1), flat.reshape(steps * nenvs, -1)):
-                orders.setdefault(order, []).append(key)
-                break
-        else:
+    for key in before:
+        order = order_of(before[key], after[key])
+        if order == "lost" and key in needed:
+            shape = None if after[key] is None else list(after[key].shape)
+            return f"{key} have the shape {shape} after merging, expected T·B rows"
+        if order == "scrambled":
             return f"{key} come out of merging with rows that fit no order"
-    if "not merged" in orders and set(needed) <= set(orders["not merged"]):
-        if seen["returned"]:
-            return "merging returns a new dict; change the one that is given, the runner keeps that"
+        orders.setdefault(order, []).append(key)
+    unmerged = needed & set(orders.get("unmerged", ()))
+    if unmerged == needed and seen["returned"]:
+        return "merging returns a new dict; change the one that is given, the runner keeps that"
+    if unmerged == needed:
         return "merging does nothing: the lists of the trajectory are as they were"
-    if "not merged" in orders:
-        return f"{orders['not merged'][0]} are not merged, other keys are"
-    if len(orders) > 1:
-        (one, keys), (other, others) = list(orders.items())[:2]
-        return f"{keys[0]} are flattened in the order {one}, but {others[0]} in the order {other}"
+    if unmerged:
+        return f"{min(unmerged)} are not merged, other keys are"
+    if {"t·B + b", "b·T + t"} <= orders.keys():
+        one, other = orders["t·B + b"][0], orders["b·T + t"][0]
+        return f"{one} are flattened in the order t·B + b, but {other} in the order b·T + t"
     return None
+
+
+def order_of(before, after):
+    """Names the order in which [T, B, ...] became rows: "t·B + b", "b·T + t" or what else."""
+    steps, nenvs = RESETS.shape
+    if after is None or after.size != before.size:
+        return "lost"
+    if len(after) != steps * nenvs:
+        return "unmerged"
+    rows = before.reshape(steps, nenvs, -1).astype(float)
+    after = after.reshape(steps * nenvs, -1)
+    for order, flat in (("t·B + b", rows), ("b·T + t", rows.swapaxes(0, 1))):
+        if np.allclose(after, flat.reshape(after.shape)):
+            return order
+    return "scrambled"
 
 
 # the update
@@ -617,50 +613,42 @@ def recording(model, optimizer):
 
 
 def observe_a2c(model, policy, transforms, optimizer, a2c, inputs, gamma=0.99):
-    """Runs `a2c.step` on an optimizer that records, and resolves what reaches it."""
-    coefficients = {
-        "value_loss_coef": set_apart(a2c, "value_loss_coef", 0.3, 0.25),
-        "entropy_coef": set_apart(a2c, "entropy_coef", 0.2, 0.01),
-        "max_grad_norm": set_apart(a2c, "max_grad_norm", 1e9, 0.5),
-    }
-    steps = []
+    """Runs `a2c.step` on an optimizer that records; returns gradients beside those of each term."""
+    held = {name: getattr(a2c, name, None) for name in COEFFICIENTS}
+    for name, (_, apart) in COEFFICIENTS.items():
+        if held[name] is not None:
+            setattr(a2c, name, apart)
     try:
         with loud(model, inputs.seed), blaming("A2C"), recording(model, optimizer) as gradients:
-            for k in range(2):
-                batch = draw_inputs(inputs.seed + 100 * k)
-                trajectory, actions, targets = merged(policy, transforms, batch)
-                before = len(gradients)
-                a2c.step(trajectory)
-                bases = basis(model, policy, batch, actions, targets, gamma)
-                steps.append((gradients[before:], bases))
+            steps = [
+                observe_step(model, policy, transforms, a2c, gradients, draw_inputs(seed), gamma)
+                for seed in (inputs.seed, inputs.seed + 100)
+            ]
     finally:
-        restore(a2c, coefficients)
+        for name, value in held.items():
+            if value is not None:
+                setattr(a2c, name, value)
     return {
-        "calls": [len(found) for found, _ in steps],
-        "steps": [resolve(found[-1], bases) for found, bases in steps if found],
-        "carried": carried(steps),
+        "steps": steps,
         "coefficients": {
-            name: value[0] if isinstance(value, tuple) else value
-            for name, value in coefficients.items()
+            name: default if held[name] is None else apart
+            for name, (default, apart) in COEFFICIENTS.items()
         },
         **observe_clipping(model, policy, transforms, optimizer, a2c, inputs),
     }
 
 
-def set_apart(a2c, name, value, default):
-    """Sets an attribute for the time of a check; returns (value in force, the old one or None)."""
-    if hasattr(a2c, name):
-        old = getattr(a2c, name)
-        setattr(a2c, name, value)
-        return value, old
-    return default, None
-
-
-def restore(a2c, coefficients):
-    """Sets the attributes back."""
-    for name, held in coefficients.items():
-        if isinstance(held, tuple) and held[1] is not None:
-            setattr(a2c, name, held[1])
+def observe_step(model, policy, transforms, a2c, gradients, inputs, gamma):
+    """Returns a sketch of the gradient of one step, {"all": [K] or None, term: [K]}."""
+    trajectory, actions, targets = merged(policy, transforms, inputs)
+    before = len(gradients)
+    a2c.step(trajectory)
+    bases = basis(model, policy, inputs, actions, targets, gamma)
+    size = len(bases["policy"])
+    some = torch.randperm(size, generator=torch.Generator().manual_seed(0))[:SKETCH]
+    sketch = {name: array(vector.cpu()[some]) for name, vector in bases.items()}
+    arrived = gradients[-1].cpu() if len(gradients) > before else None
+    return {**sketch, "all": None if arrived is None else array(arrived[some])}
 
 
 def merged(policy, transforms, inputs):
@@ -724,38 +712,37 @@ def flat_gradient(loss, parameters):
 
 
 RIGHT_TERMS = ["policy", "value", "entropy"]
+COEFFICIENTS = {  # name: (default, a value that sets c, c/2, c², ½ and 1 apart and clips nothing)
+    "value_loss_coef": (0.25, 0.3),
+    "entropy_coef": (0.01, 0.2),
+    "max_grad_norm": (0.5, 1e9),
+}
 
 
-def resolve(gradient, bases):
+def resolve(step):
     """Resolves a gradient into the right terms and, if something is left, into all.
 
     Returns:
-        {name: coefficient}, with "residual" (relative) and "norm".
+        {name: coefficient}, and what is left, relative to the gradient.
     """
-    coordinates = torch.randperm(len(gradient), generator=torch.Generator().manual_seed(0))
-    some = coordinates[:SKETCH].to(gradient.device)
-    g = array(gradient[some])
+    gradient, bases = step["all"], {name: x for name, x in step.items() if name != "all"}
     for names in (RIGHT_TERMS, list(bases)):
-        columns = np.stack([array(bases[name][some]) for name in names], axis=1)
+        columns = np.stack([bases[name] for name in names], axis=1)
         scale = np.linalg.norm(columns, axis=0) + 1e-30
-        fit, *_ = np.linalg.lstsq(columns / scale, g, rcond=1e-7)
-        residual = np.linalg.norm(columns / scale @ fit - g) / (np.linalg.norm(g) + 1e-30)
+        fit, *_ = np.linalg.lstsq(columns / scale, gradient, rcond=1e-7)
+        left = np.linalg.norm(columns / scale @ fit - gradient)
+        residual = left / (np.linalg.norm(gradient) + 1e-30)
         if residual < 2e-4:
             break
-    found = dict(zip(names, fit / scale, strict=True))
-    found |= {"residual": residual, "norm": float(gradient.double().norm())}
-    found["basis norm"] = {name: float(np.linalg.norm(array(bases[name][some]))) for name in bases}
-    return found
+    return dict.fromkeys(bases, 0.0) | dict(zip(names, fit / scale, strict=True)), residual
 
 
-def carried(steps):
+def carries(steps):
     """Tells whether the second gradient still holds the first."""
-    if not all(found for found, _ in steps):
-        return False
-    (first, _), (second, bases) = steps
-    alone = resolve(second[-1], bases)["residual"]
-    without = resolve(second[-1] - first[-1], bases)["residual"]
-    return bool(alone > 1e-2 and without < alone / 5)
+    first, second = steps
+    _, left = resolve(second)
+    _, left_without = resolve({**second, "all": second["all"] - first["all"]})
+    return left > 1e-2 and left_without < left / 5
 
 
 def observe_clipping(model, policy, transforms, optimizer, a2c, inputs):
@@ -777,36 +764,37 @@ def observe_clipping(model, policy, transforms, optimizer, a2c, inputs):
 
 def judge_a2c(seen):
     """Names what is wrong with the update."""
-    if not all(seen["calls"]) or not seen["steps"]:
+    if any(step["all"] is None for step in seen["steps"]):
         return "optimizer.step() is not called: the weights never move"
-    if seen["carried"]:
+    if carries(seen["steps"]):
         return "the gradient of the batch before is still there: call optimizer.zero_grad()"
     return _judge_terms(seen["steps"][0], seen["coefficients"]) or _judge_clipping(seen)
 
 
-def _judge_terms(found, coefficients):
+def _judge_terms(step, coefficients):
     c, beta = coefficients["value_loss_coef"], coefficients["entropy_coef"]
-    size = found["basis norm"]
-    total = found["norm"]
-    parts = {name: found.get(name, 0.0) for name in size}
-
-    def there(name, level=0.02):
-        return abs(parts[name]) * size[name] > level * max(size["policy"], c * size["value"])
-
-    if found["norm"] == 0 or not np.isfinite(total):
+    size = {name: np.linalg.norm(vector) for name, vector in step.items() if name != "all"}
+    norm = np.linalg.norm(step["all"])
+    if norm == 0 or not np.isfinite(norm):
         return (
-            f"the gradient that reaches optimizer.step() has the norm {total:.3g}: the losses are "
+            f"the gradient that reaches optimizer.step() has the norm {norm:.3g}: the losses are "
             "cut from the graph, or it is zeroed after loss.backward()"
         )
-    if found["residual"] > 5e-3:
-        return _judge_leaks(parts, there, beta) or (
+    parts, left = resolve(step)
+
+    def there(name):
+        return abs(parts[name]) * size[name] > 0.02 * max(size["policy"], c * size["value"])
+
+    if leak := _judge_leaks(parts, there, beta):
+        return leak
+    if left > 5e-3:
+        return (
             "the gradient is not that of policy_loss + c · value_loss − β · entropy; "
-            f"{found['residual']:.0%} of it are left unexplained"
+            f"{left:.0%} of it are left unexplained"
         )
-    scale = 1.0
-    if abs(parts["policy"] - 1) > 1e-2 and coefficients["max_grad_norm"] < 1:
-        scale = parts["policy"]  # clipped, and the bound cannot be lifted from outside
-    return _judge_leaks(parts, there, beta) or _judge_sizes(parts, scale, c, beta)
+    clipped = coefficients["max_grad_norm"] < 1 and abs(parts["policy"] - 1) > 1e-2
+    scale = parts["policy"] if clipped else 1.0  # the bound could not be lifted from outside
+    return _judge_sizes(parts, scale, c, beta)
 
 
 def _judge_leaks(parts, there, beta):

@@ -10,6 +10,7 @@ transforms, the optimizer and the A2C; and feed them what the runner feeds.
 import copy
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -135,16 +136,16 @@ def blaming(task):
 
 
 def _place(error):
-    frames, trace = [], error.__traceback__
+    """Names the last line of the student's own that the exception passed."""
+    found, trace = "", error.__traceback__
     while trace:
         code = trace.tb_frame.f_code
         if code.co_filename != __file__ and "site-packages" not in code.co_filename:
-            frames.append((code, trace.tb_lineno))
+            in_notebook = "ipykernel" in code.co_filename
+            source = "its cell" if in_notebook else Path(code.co_filename).name
+            found = f" (in {code.co_name}, line {trace.tb_lineno} of {source})"
         trace = trace.tb_next
-    if not frames:
-        return ""
-    code, line = frames[-1]
-    return f" (in {code.co_name}, line {line} of {code.co_filename.split('/')[-1]})"
+    return found
 
 
 def _hint(error):

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from atari_wrappers import NumpySummaries
+from env_batch import EnvBatch
 from grading.__main__ import main
 from grading.check import check_objects, check_task
+from runners import EnvRunner
 from tests import checks, notebook
 from tests.right_answers import RIGHT
+from tests.toys import Counting
 from tests.wrong_answers import WRONG
 
 TASKS = ["NatureModel", "Policy", "ComputeValueTargets", "MergeTimeBatch", "A2C"]
@@ -136,6 +140,29 @@ def test_a_check_leaves_the_learner_as_it_was(sources, imports):
     assert (a2c.value_loss_coef, a2c.entropy_coef, a2c.max_grad_norm) == (0.25, 0.01, 0.5)
     assert "step" not in vars(optimizer) and not optimizer.state
     assert all(p.grad is None for p in given["model"].parameters())
+
+
+def test_a_check_draws_no_point_of_a_student_who_draws_in_step(sources, imports):
+    given = make(sources, imports)
+    env = NumpySummaries(EnvBatch([Counting()]))
+    runner = EnvRunner(env, Idle(), 1)
+    step = given["a2c"].step
+
+    def drawing_step(trajectory):
+        runner.add_summary("A2C/loss", 1.0)
+        return step(trajectory)
+
+    given["a2c"].step = drawing_step
+    checks.check_a2c(*(given[p] for p in ("model", "policy", "transforms", "optimizer", "a2c")))
+    with pytest.raises(KeyError, match="nothing was recorded"):
+        NumpySummaries.get_values("A2C/loss")
+    runner.add_summary("A2C/loss", 1.0)
+    assert NumpySummaries.get_values("A2C/loss").tolist() == [1.0]
+
+
+class Idle:
+    def act(self, observations):
+        return {"actions": np.zeros(len(observations), int)}
 
 
 # the command line

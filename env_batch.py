@@ -155,6 +155,17 @@ def scale_frames(frames):
     return np.multiply(frames, np.float32(1 / 255), dtype=np.float32)
 
 
+def scale_stacks(stacks):
+    """Turns byte stacks [B, C, H, W] into float32 in [0, 1].
+
+    In memory the channels of a pixel lie side by side ("channels last"): convolutions read that
+    order fastest, and would otherwise copy into it at every call.
+    """
+    nenvs, channels, height, width = stacks.shape
+    scaled = np.empty((nenvs, height, width, channels), np.float32)
+    return np.multiply(stacks, np.float32(1 / 255), out=np.moveaxis(scaled, -1, 1))
+
+
 def as_gymnasium(env):
     """Returns a gymnasium environment; one in the older gym interface is converted by shimmy.
 
@@ -356,6 +367,7 @@ class AtariEnvBatch(EnvBatch):
             autoreset_mode="SameStep",
             max_num_frames_per_episode=game["max_num_frames_per_episode"],
             repeat_action_probability=game["repeat_action_probability"],
+            thread_affinity_offset=_first_core(nenvs),
             noop_max=max_random_actions,
             life_loss_info=episodic_life,
             reward_clipping=False,
@@ -367,12 +379,12 @@ class AtariEnvBatch(EnvBatch):
         self._check_open()
         frames, info = self._vector.reset(seed=None if seeds[0] is None else np.array(seeds))
         self._game_frames = info["episode_frame_number"]
-        return scale_frames(frames), [{} for _ in range(self.nenvs)]
+        return scale_stacks(frames), [{} for _ in range(self.nenvs)]
 
     def _step(self, actions):
         self._check_open()
         frames, rewards, terminated, truncated, info = self._vector.step(actions)
-        observations = scale_frames(frames)
+        observations = scale_stacks(frames)
         infos = [{} for _ in range(self.nenvs)]
         goes_on = info["episode_frame_number"] > self._game_frames  # a new game counts from 0
         self._game_frames = info["episode_frame_number"]
@@ -588,6 +600,16 @@ def check_action(action, space):
     """Raises a ValueError unless the space contains the action."""
     if not space.contains(action):
         raise ValueError(f"action {action!r} is outside {space}: choose one inside")
+
+
+def _first_core(nenvs):
+    """Returns 0, which gives every core a thread of ALE's, or -1, which leaves it to the system.
+
+    Left to itself the system at times wakes two threads on one core while another idles. They are
+    not bound where they are fewer than the cores, or where some cores belong to others: there they
+    would crowd the first ones.
+    """
+    return 0 if nenvs >= _cores() == os.cpu_count() else -1
 
 
 def _cores():

@@ -1,5 +1,8 @@
 """A policy meets the environments for n steps."""
 
+import contextlib
+import ctypes
+
 import numpy as np
 
 from env_batch import check_count
@@ -55,6 +58,7 @@ class EnvRunner:
         self.step_var = 0
         if self.summaries:
             self.summaries.restart()
+        _keep_freed_memory()
         self.reset()
 
     def reset(self, seed=None):
@@ -130,3 +134,16 @@ class EnvRunner:
         self.step_var = state["step_var"]
         if self.summaries and state["summaries"]:
             self.summaries.load_state_dict(state["summaries"])
+
+
+def _keep_freed_memory():
+    """Lets the process keep the memory of a freed trajectory for the next one.
+
+    glibc hands arrays of this size back to the system and asks for them anew at every update, which
+    costs a page fault for each 4 KB. Other C libraries have no mallopt and are left as they are.
+    """
+    mmap_threshold, trim_threshold = -3, -1  # as in malloc.h
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(mmap_threshold, 1 << 28)
+        libc.mallopt(trim_threshold, 1 << 30)

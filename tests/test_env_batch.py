@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pytest
 import shimmy.openai_gym_compatibility
+import torch
 from gymnasium.spaces import Discrete
 
 import env_batch
@@ -22,6 +23,8 @@ from env_batch import (
     SingleEnvBatch,
     SpaceBatch,
     WorkerError,
+    scale_frames,
+    scale_stacks,
     spread_seeds,
 )
 from tests.toys import Counting, Failing, OldGym21, OldGym26
@@ -470,3 +473,23 @@ def test_batches_that_cannot_draw_say_what_can():
         with pytest.raises(NotImplementedError, match="draws no pictures: make one environment"):
             batch.render()
         batch.close()
+
+
+def test_stacks_are_the_same_numbers_in_the_order_that_convolutions_read():
+    stacks = np.random.default_rng(0).integers(0, 256, (3, 4, 84, 84), dtype=np.uint8)
+    scaled = scale_stacks(stacks)
+    assert scaled.dtype == np.float32 and np.array_equal(scaled, scale_frames(stacks))
+    assert torch.from_numpy(scaled).is_contiguous(memory_format=torch.channels_last)
+    merged = torch.from_numpy(np.concatenate([scaled, scaled]))
+    assert merged.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(
+    ("nenvs", "cores", "usable", "first"), [(16, 2, 2, 0), (16, 8, 4, -1), (4, 8, 8, -1)]
+)
+def test_threads_are_bound_to_cores_only_where_all_cores_are_theirs(
+    nenvs, cores, usable, first, monkeypatch
+):
+    monkeypatch.setattr(env_batch.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(env_batch, "_cores", lambda: usable)
+    assert env_batch._first_core(nenvs) == first

@@ -193,6 +193,19 @@ def test_a_loss_that_is_not_finite_is_refused_before_any_weight_moves(solution):
     assert torch.equal(policy.model.value.weight, before)
 
 
+def test_the_order_in_memory_changes_neither_outputs_nor_gradient(solution):
+    frames, results = torch.rand(8, 4, 84, 84), []
+    for order in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(0)
+        model = solution.NatureModel(6).double().to(memory_format=order)
+        logits, values = model(frames.double())
+        (logits.square().sum() + values.square().sum()).backward()
+        results.append([logits, values, *(p.grad for p in model.parameters())])
+    assert results[0][2].stride() != results[1][2].stride()
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 # the tiny game
 
 

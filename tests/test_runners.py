@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -165,3 +169,30 @@ def test_a_runner_goes_on_counting_from_its_state():
     assert other.summaries.reward_mean_100 == runner.summaries.reward_mean_100 == 40.0
     other.get_next()
     assert other.state_dict()["summaries"]["games"] == [[35.0] * 4, [45.0] * 2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="page faults are counted on Linux")
+def test_a_runner_keeps_the_memory_of_freed_trajectories():
+    program = """
+import resource, sys
+import numpy as np
+from runners import _keep_freed_memory
+if sys.argv[1] == "kept":
+    _keep_freed_memory()
+def collect():
+    return [np.ones((16, 4, 84, 84), np.float32) for _ in range(20)]
+collect()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    collect()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    faults = [
+        int(
+            subprocess.check_output(
+                [sys.executable, "-c", program, mode], cwd=Path(__file__).parent.parent
+            )
+        )
+        for mode in ("as it was", "kept")
+    ]
+    assert faults[1] < 100 < faults[0]

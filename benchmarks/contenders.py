@@ -144,8 +144,10 @@ def network(nenvs):
     given = _notebook(nenvs)
     torch, model = given["torch"], given["model"]
     frames = torch.rand(NSTEPS * nenvs, 4, 84, 84, device=given["DEVICE"])
+    frames = frames.contiguous(memory_format=torch.channels_last)  # as the kit's batch gives them
 
     def learn(actions):
+        model.zero_grad()
         logits, values = model(frames)
         (logits.square().mean() + values.square().mean()).backward()
         if given["DEVICE"].type == "cuda":

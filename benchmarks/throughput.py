@@ -70,7 +70,9 @@ class Contender:
 
     def close(self):
         """Ends it, with its workers."""
-        workers = psutil.Process(self._process.pid).children(recursive=True)
+        workers = []
+        with contextlib.suppress(psutil.NoSuchProcess):  # it may have died
+            workers = psutil.Process(self._process.pid).children(recursive=True)
         self._process.stdin.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(10)
@@ -110,7 +112,7 @@ def measure_training(nenvs, rounds, seconds, log):
     names = [name for name in TRAINING if name != "limit"]
     figures, memory = interleave([*names, *ALONE], nenvs, rounds, seconds, log)
     figures["limit"] = (1 / sum(1 / np.array(figures[name]) for name in ALONE)).tolist()
-    return {**figures, "memory in GB": memory}
+    return {**figures, "memory in GB": memory, "seconds": seconds}
 
 
 def measure_growth(rounds, seconds, log):
@@ -118,7 +120,7 @@ def measure_growth(rounds, seconds, log):
     results = {}
     for nenvs in GROWTH:
         figures, memory = interleave(["kit_threads", "kit_training"], nenvs, rounds, seconds, log)
-        results[str(nenvs)] = {**figures, "memory in GB": memory}
+        results[str(nenvs)] = {**figures, "memory in GB": memory, "seconds": seconds}
     return results
 
 
@@ -127,9 +129,7 @@ def measure(rounds, seconds, log):
     how = (rounds, seconds, log)
     return {
         "machine": machine(),
-        "rounds": rounds,
-        "seconds": seconds,
-        "stepping": interleave(STEPPING, 16, *how)[0],
+        "stepping": {**interleave(STEPPING, 16, *how)[0], "seconds": seconds},
         "training 16": measure_training(16, *how),
         "training 64": measure_training(64, *how),
         "growth": measure_growth(3, seconds, log),
@@ -163,18 +163,24 @@ def render(results):
         memory = figures["memory in GB"]["kit_training"]
         rows.append(f"| {nenvs} | {step:,.0f} | {train:,.0f} | {memory:.2f} GB |")
     tables = {
-        "Stepping alone, 16 environments, random actions": compare(
+        f"Stepping alone, 16 environments, random actions; {_how(results['stepping'])}": compare(
             STEPPING, results["stepping"], "emulator", PEERS
         )
     }
     for nenvs in (16, 64):
-        tables[f"Training, {nenvs} environments × 5 agent steps"] = compare(
-            TRAINING, results[f"training {nenvs}"], "limit", PEERS_IN_TRAINING
+        trained = results[f"training {nenvs}"]
+        tables[f"Training, {nenvs} environments × 5 agent steps; {_how(trained)}"] = compare(
+            TRAINING, trained, "limit", PEERS_IN_TRAINING
         )
-    tables["Growth of the kit; peak memory of the training"] = "\n".join(rows)
-    how = f"{results['rounds']} interleaved rounds of {results['seconds']:g} s"
-    head = f"Medians over {how}, on {results['machine']}."
+    tables[f"Growth of the kit, peak memory of the training; {_how(figures)}"] = "\n".join(rows)
+    head = f"Medians over interleaved rounds, on {results['machine']}."
     return "\n\n".join([head, *(f"**{title}**\n\n{table}" for title, table in tables.items())])
+
+
+def _how(figures):
+    """Returns how often and how long each contender of a section was timed."""
+    rounds = len(next(iter(figures.values())))
+    return f"{rounds} rounds of {figures['seconds']:g} s"
 
 
 def machine():

@@ -12,6 +12,7 @@ import psutil
 import pytest
 import shimmy.openai_gym_compatibility
 import torch
+from ale_py.vector_env import AtariVectorEnv
 from gymnasium.spaces import Discrete
 
 import env_batch
@@ -484,6 +485,13 @@ def test_stacks_are_the_same_numbers_in_the_order_that_convolutions_read():
     assert merged.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_the_threads_batch_gives_stacks_in_that_order():
+    batch = AtariEnvBatch(GAME, 2, seeds=5)
+    for obs in (batch.reset()[0], batch.step([0, 1])[0]):
+        assert torch.from_numpy(obs).is_contiguous(memory_format=torch.channels_last)
+    batch.close()
+
+
 @pytest.mark.parametrize(
     ("nenvs", "cores", "usable", "first"), [(16, 2, 2, 0), (16, 8, 4, -1), (4, 8, 8, -1)]
 )
@@ -492,4 +500,12 @@ def test_threads_are_bound_to_cores_only_where_all_cores_are_theirs(
 ):
     monkeypatch.setattr(env_batch.os, "cpu_count", lambda: cores)
     monkeypatch.setattr(env_batch, "_cores", lambda: usable)
-    assert env_batch._first_core(nenvs) == first
+    started = {}
+
+    def start(*args, **kwargs):
+        started.update(kwargs)
+        return AtariVectorEnv(*args, **kwargs)
+
+    monkeypatch.setattr(env_batch, "AtariVectorEnv", start)
+    AtariEnvBatch(GAME, nenvs).close()
+    assert started["thread_affinity_offset"] == first

@@ -175,10 +175,12 @@ def test_a_runner_goes_on_counting_from_its_state():
 def test_a_runner_keeps_the_memory_of_freed_trajectories():
     program = """
 import resource, sys
-import numpy as np
-from runners import _keep_freed_memory
+import gymnasium, numpy as np
+from env_batch import EnvBatch
+from runners import EnvRunner
+env = EnvBatch([gymnasium.make("CartPole-v1")])
 if sys.argv[1] == "kept":
-    _keep_freed_memory()
+    EnvRunner(env, policy=None, nsteps=1)
 def collect():
     return [np.ones((16, 4, 84, 84), np.float32) for _ in range(20)]
 collect()

@@ -8,7 +8,10 @@ agent step, outside the skip, as ALE's C++ environments do: both paths agree.
 """
 
 import os
+import socket
+import struct
 import time
+import warnings
 from collections import defaultdict, deque
 from pathlib import Path
 
@@ -17,7 +20,9 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 from gymnasium.wrappers import FrameStackObservation, RecordEpisodeStatistics, TransformReward
-from tensorboardX import SummaryWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import masked_crc32c
+from tensorboardX.summary import scalar
 
 from env_batch import (
     FRAME_SKIP,
@@ -323,27 +328,33 @@ class Summaries(_Outer, gymnasium.Wrapper):
 
 
 class TensorboardSummaries(Summaries):
-    """Summaries as TensorBoard event files."""
+    """Summaries as TensorBoard event files.
+
+    Points reach the disk every half minute and with each checkpoint. Where they cannot, on a full
+    disk for example, a warning says so once, and they are kept until there is space.
+    """
 
     def __init__(self, env, logdir=None):
         """Sets the folder, by default a new one below `$A2C_OUT/logs`.
 
-        It is made with the first point, so that an environment that is only looked at leaves none.
+        It is made with the first points, so that an environment that is only looked at leaves none.
         """
-        self._writer = None
+        self._file = None
         super().__init__(env)
         self.logdir = Path(logdir) if logdir else _new_logdir(env)
 
     def add_summary(self, name, value):
-        """Writes a point."""
-        if self._writer is None:
-            self._writer = SummaryWriter(
-                str(self.logdir),
-                purge_step=self._purge_step,
-                flush_secs=30,
-                filename_suffix=f".{time.time_ns()}",  # two sittings may start in one second
-            )
-        self._writer.add_scalar(name, float(value), self.step_var)
+        """Draws a point."""
+        if self._file is None:
+            self._file = _EventFile(self.logdir, self._purge_step)
+        self._file.add(Event(summary=scalar(name, float(value)), step=self.step_var))
+        if time.monotonic() - self._flushed > 30:
+            self.flush()
+
+    def state_dict(self):
+        """Returns what `load_state_dict` needs; no point before it is then only in memory."""
+        self.flush()
+        return super().state_dict()
 
     def load_state_dict(self, state):
         """Goes on from a state_dict; TensorBoard drops the points that were drawn beyond it."""
@@ -353,22 +364,67 @@ class TensorboardSummaries(Summaries):
     def restart(self):
         """Counts from 0 again; points that were drawn already are dropped by TensorBoard."""
         super().restart()
-        self._reopen(1 if self._writer else None)
+        self._reopen(1 if self._file else None)
 
     def _reopen(self, purge_step):
-        if self._writer:
-            self._writer.close()
-        self._writer, self._purge_step = None, purge_step
+        self.flush()
+        self._file, self._purge_step, self._full = None, purge_step, False
 
     def flush(self):
         """Brings every point to the disk."""
-        if self._writer is not None:
-            self._writer.flush()
+        self._flushed = time.monotonic()
+        try:
+            if self._file is not None:
+                self._file.flush()
+            self._full = False
+        except OSError as e:
+            if not self._full:
+                warnings.warn(
+                    f"the curves cannot be written: {e}. They wait in memory; make space",
+                    stacklevel=2,
+                )
+            self._full = True
 
     def close(self):
-        """Closes the event file and the environment."""
+        """Writes the last points and closes the environment."""
         self._reopen(self.step_var + 1)
         super().close()
+
+
+class _EventFile:
+    """One event file of TensorBoard, which grows by whole records only.
+
+    tensorboardX's writer passes points to a thread, which a full disk ends; the next points would
+    then wait for it for ever, and its flush does not wait for the thread at all.
+    """
+
+    def __init__(self, folder, purge_step):
+        # two sittings may start in one second
+        name = f"{time.time():.0f}.{socket.gethostname()}.{time.time_ns()}"
+        self._path, self._size, self._waiting = folder / f"events.out.tfevents.{name}", 0, []
+        self.add(Event(file_version="brain.Event:2"))
+        if purge_step is not None:
+            start = SessionLog(status=SessionLog.START)
+            self.add(Event(step=purge_step, session_log=start))
+
+    def add(self, event):
+        event.wall_time = time.time()
+        data = event.SerializeToString()
+        length = struct.pack("<Q", len(data))
+        self._waiting += [length, _checksum(length), data, _checksum(data)]
+
+    def flush(self):
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self._path, "ab") as file:
+            file.truncate(self._size)  # what a full disk left of the last try
+            file.write(b"".join(self._waiting))
+            file.flush()
+            self._size = file.tell()
+        self._waiting.clear()
+
+
+def _checksum(data):
+    return struct.pack("<I", masked_crc32c(data))
 
 
 class NumpySummaries(Summaries):

@@ -1,18 +1,26 @@
 """A training run saved whole, found again and gone on with."""
 
+import io
 import os
 import pickle
 import re
+import signal
+import time
 import warnings
+import zipfile
 from pathlib import Path
 
 import torch
 
-__all__ = ["CheckpointError", "Checkpoints"]
+from mirror import Mirror, write_whole
+
+__all__ = ["CheckpointError", "Checkpoints", "Sitting"]
+
+SAVE_EVERY = 60.0  # seconds
 
 
 class CheckpointError(RuntimeError):
-    """A run's folder cannot be gone on with."""
+    """A run's folder cannot be gone on with, or its weights are not worth keeping."""
 
 
 class Checkpoints:
@@ -23,40 +31,50 @@ class Checkpoints:
         settings: What a run must not change on its way.
     """
 
-    def __init__(self, folder, settings, **parts):
+    def __init__(self, folder, settings, *, copy_to=None, **parts):
         """Names the run; nothing is read or written yet.
 
         Args:
             folder: The run's own folder.
             settings: A dict of plain values that a run must not change on its way: game, network,
                 batch, schedule.
+            copy_to: A folder that outlives this machine, in Google Drive for example; the run's
+                folder is copied there, under its name, with each checkpoint.
             parts: Everything that training needs to go on, by name; each has state_dict and
                 load_state_dict. One of them is `runner`, which tells the agent step.
+
+        Raises:
+            FileNotFoundError: If the place of copy_to is not there.
         """
         self.folder, self.settings, self._parts = Path(folder), settings, parts
+        self._mirror = Mirror(self.folder, copy_to) if copy_to else None
 
     def save(self):
         """Writes a checkpoint beside the last one, under its final name only when it is whole.
 
         Returns:
             Its path.
+
+        Raises:
+            CheckpointError: If a number in it is not finite; what was saved before is kept.
+            OSError: If there is no space to write it; what was saved before is kept.
         """
         state = {name: part.state_dict() for name, part in self._parts.items()}
+        self._check_finite(state)
         state.update(settings=self.settings, random=_random_state())
+        content = io.BytesIO()
+        torch.save(state, content)
         path = self.folder / f"checkpoint-{self._parts['runner'].step_var:010d}.pt"
         self.folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        with open(part, "wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        write_whole(path, content.getbuffer())
         for old in self._files()[:-2]:
             old.unlink()
+        if self._mirror:
+            self._mirror.push()
         return path
 
     def restore(self):
-        """Goes on from the newest readable checkpoint.
+        """Goes on from the newest readable checkpoint, that of the copy if it is further.
 
         Returns:
             True if there was one, False if the run is new.
@@ -65,19 +83,32 @@ class Checkpoints:
             CheckpointError: If the folder holds a run with other settings, or one without a
                 readable checkpoint.
         """
+        for unfinished in self.folder.glob("*.part"):
+            unfinished.unlink()
+        if self._mirror:
+            self._mirror.pull()
         for path in reversed(self._files()):
-            if (state := _read(path)) is not None:
-                self._check(state["settings"], path)
+            if (state := _read(path, {"settings", "random", *self._parts})) is not None:
+                self._check_settings(state["settings"], path)
                 for name, part in self._parts.items():
                     part.load_state_dict(state[name])
                 _set_random_state(state["random"])
                 return True
-        if any(path.suffix != ".part" for path in self.folder.glob("*")):
+        if any(self.folder.glob("*")):
             raise CheckpointError(
                 f"{self.folder} already holds another run, and no readable checkpoint of it: "
                 "give this run another name, or move that folder away"
             )
         return False
+
+    def sitting(self, minutes):
+        """Returns one stretch of training, at most this long; 0 means until it is done."""
+        return Sitting(self, minutes)
+
+    def wait(self, seconds):
+        """Waits until the copy is complete, if there is one to be made; says so if it is not."""
+        if self._mirror:
+            self._mirror.wait(seconds)
 
     def _files(self):
         return sorted(
@@ -86,7 +117,17 @@ class Checkpoints:
             if re.fullmatch(r"checkpoint-\d+", path.stem)
         )
 
-    def _check(self, saved, path):
+    def _check_finite(self, state):
+        for name, part in state.items():
+            if not _all_finite(part):
+                kept = [path.name for path in self._files()[-1:]] or ["there is none yet"]
+                raise CheckpointError(
+                    f"the {name} holds numbers that are not finite, so nothing was saved. The last "
+                    f"good checkpoint is kept ({kept[0]}): run the notebook again "
+                    "to go on from it, or give the run a new name and a lower learning rate"
+                )
+
+    def _check_settings(self, saved, path):
         names = [
             name
             for name in {**saved, **self.settings}
@@ -103,14 +144,97 @@ class Checkpoints:
             )
 
 
-def _read(path):
+class Sitting:
+    """One stretch of training, which ends between two updates and leaves a checkpoint.
+
+    It saves every minute and at its end. The stop button (SIGINT) ends it early, SIGTERM too, and
+    then the process; a second SIGINT does not wait for the update. After an error nothing is saved:
+    the last good checkpoint stays the newest.
+
+    Example:
+        with checkpoints.sitting(minutes=10) as sitting:
+            while sitting.goes_on():
+                ...  # one update
+    """
+
+    def __init__(self, checkpoints, minutes):
+        """Sets the length; the time runs from the `with`."""
+        self._checkpoints, self._length = checkpoints, 60 * minutes or float("inf")
+        self._stopped_by = self._ended = None
+
+    def __enter__(self):
+        """Takes the signals over."""
+        self._began = self._saved = time.monotonic()
+        self._before = {
+            number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    @property
+    def seconds(self):
+        """Time of training in seconds: since the sitting began, or until it ended."""
+        return (self._ended or time.monotonic()) - self._began
+
+    def goes_on(self):
+        """Tells whether to make another update; saves when a minute has passed."""
+        if time.monotonic() - self._saved > SAVE_EVERY:
+            self._save()
+            self._saved = time.monotonic()
+        return self._stopped_by is None and self.seconds < self._length
+
+    def __exit__(self, error, value, trace):
+        """Saves, gives the signals back and, after SIGTERM, ends the process."""
+        self._ended = time.monotonic()
+        terminated = self._stopped_by == signal.SIGTERM
+        try:
+            if error is None:
+                self._save()
+                self._checkpoints.wait(3 if terminated else 60)
+        finally:
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
+        if terminated:
+            signal.raise_signal(signal.SIGTERM)
+
+    def _save(self):
+        try:
+            path = self._checkpoints.save()
+        except OSError as e:
+            warnings.warn(
+                f"no checkpoint could be saved: {e}. The last one is kept; make space, and the "
+                "next is tried within a minute of training",
+                stacklevel=3,
+            )
+        else:
+            if self._stopped_by is not None:
+                print(f"stopped and saved as {path.name}; run again to go on")
+
+    def _stop(self, number, frame):
+        if self._stopped_by is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt("stopped at once; the last checkpoint is kept")
+        self._stopped_by = number
+
+
+def _all_finite(part):
+    """Looks through the tensors of a nested dict."""
+    if torch.is_tensor(part):
+        return not part.is_floating_point() or bool(torch.isfinite(part).all())
+    return not isinstance(part, dict) or all(_all_finite(value) for value in part.values())
+
+
+def _read(path, names):
     """Returns the content, or None with a warning; the file is then set aside."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if {"settings", "random"} <= state.keys():
+        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the check sums
+            damaged = archive.testzip()
+        state = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
+        if damaged:
+            reason = f"its part {damaged} is damaged"
+        elif names <= state.keys():
             return state
-        reason = "it is no checkpoint of this kit"
-    except (EOFError, RuntimeError, pickle.UnpicklingError) as e:
+        else:
+            reason = "it is no checkpoint of this kit"
+    except (EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as e:
         reason = f"it was cut short ({type(e).__name__})"
     aside = path.with_suffix(".unreadable")
     os.replace(path, aside)

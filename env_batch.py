@@ -532,8 +532,9 @@ class ParallelEnvBatch(EnvBatch):
     def _end(self):
         for process in self._processes:
             process.terminate()
+        deadline = time.monotonic() + 1
         for process in self._processes:
-            process.join(1)
+            process.join(max(0.0, deadline - time.monotonic()))
             if process.is_alive():
                 process.kill()
                 process.join()

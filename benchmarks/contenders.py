@@ -17,10 +17,6 @@ import numpy as np
 KIT = Path(__file__).parent.parent
 GAME = "SpaceInvadersNoFrameskip-v4"
 NSTEPS, N_ACTIONS = 5, 6
-CELLS = """start-packages start-files start-imports settings-cell environment-make
-    model-class model-check policy-class policy-check value-targets-class value-targets-check
-    merge-class merge-check a2c-class a2c-check
-    training-log training-start-cell training-loop""".split()
 
 
 def steps_per_second(step, nenvs):
@@ -159,18 +155,11 @@ def network(nenvs):
 
 def _notebook(nenvs):
     """Runs the notebook's cells for nenvs environments; returns their names."""
-    import nbformat
-    from IPython.core.interactiveshell import InteractiveShell
+    from tests import notebook
 
-    InteractiveShell.instance()  # for the notebook's display()
     os.environ["A2C_OUT"] = tempfile.mkdtemp(dir=os.environ["TMPDIR"])
-    given = {"__name__": "a2c_assignment"}
-    cells = {c["id"]: c["source"] for c in nbformat.read(KIT / "a2c_assignment.ipynb", 4).cells}
-    for name in CELLS:
-        exec(compile(cells[name], name, "exec"), given)
-        if name == "settings-cell":
-            given["NENVS"] = nenvs
-    return given
+    default = f"NENVS, NSTEPS = 16, {NSTEPS}"
+    return notebook.training([("settings-cell", default, f"NENVS, NSTEPS = {nenvs}, {NSTEPS}")])
 
 
 def sb3_training(nenvs):

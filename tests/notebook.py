@@ -1,4 +1,4 @@
-"""The solved notebook as data: its cells by id, and its classes without its training."""
+"""The solved notebook as data: its cells by id, its classes alone, and its training."""
 
 from pathlib import Path
 
@@ -7,6 +7,10 @@ import numpy as np
 
 PATH = Path(__file__).parent.parent / "a2c_assignment.ipynb"
 TASKS = ["model-class", "policy-class", "value-targets-class", "merge-class", "a2c-class"]
+TRAINING = """start-packages start-files start-imports settings-cell environment-make
+    model-class model-check policy-class policy-check value-targets-class value-targets-check
+    merge-class merge-check a2c-class a2c-check
+    training-log training-start-cell training-loop""".split()
 GLUE = """
 model = NatureModel(N_ACTIONS)
 policy = Policy(model)
@@ -36,3 +40,20 @@ def run(names, sources, namespace):
 def definitions(names=(*TASKS, "catch-class", "watching-evaluate")):
     """Runs the cells that only define; returns their namespace."""
     return run(["start-imports", *names], cells(read()), {"__name__": "a2c_assignment", "np": np})
+
+
+def training(changes=(), more=()):
+    """Runs every cell that training needs, up to its loop; returns their namespace.
+
+    Args:
+        changes: What to change in the cells, as (id, old text, new text).
+        more: Ids of cells to run after these.
+    """
+    from IPython.core.interactiveshell import InteractiveShell
+
+    InteractiveShell.instance()  # for the notebook's display()
+    sources = cells(read())
+    for name, old, new in changes:
+        assert sources[name].count(old) == 1, (name, old)
+        sources[name] = sources[name].replace(old, new)
+    return run([*TRAINING, *more], sources, {"__name__": "a2c_assignment"})

@@ -1,3 +1,5 @@
+import warnings
+
 import gymnasium
 import imageio.v3 as iio
 import numpy as np
@@ -9,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import atari_wrappers as aw
 from env_batch import AtariEnvBatch, EnvBatch
 from runners import EnvRunner
-from tests.toys import Arcade, Counting
+from tests.toys import Arcade, Counting, full_disk
 
 GAME = "SpaceInvadersNoFrameskip-v4"
 
@@ -233,6 +235,34 @@ def test_tensorboard_summaries_go_on_and_drop_what_a_lost_run_drew_later(tmp_pat
     sitting(3, sitting(4))
     steps = [step for step, _ in read(tmp_path, "Episodes/reward_mean_100")]
     assert steps == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_curves_wait_for_space_on_a_full_disk_and_none_is_lost(tmp_path):
+    env = aw.TensorboardSummaries(EnvBatch([Counting(1)]), tmp_path)
+    env.reset()
+    env.step([0])
+    env.flush()
+    with full_disk(500):
+        for _ in range(5):
+            env.step([0])
+        with pytest.warns(UserWarning, match="the curves cannot be written.*wait in memory"):
+            env.flush()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # it was said once
+            env.state_dict()
+        assert [step for step, _ in read(tmp_path, "Episodes/total")] == [1]
+    env.step([0])
+    env.close()
+    assert [step for step, _ in read(tmp_path, "Episodes/total")] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_points_are_on_the_disk_once_their_state_is_told(tmp_path):
+    env = aw.TensorboardSummaries(EnvBatch([Counting(1)]), tmp_path)
+    env.reset()
+    for _ in range(5):
+        env.step([0])
+    env.state_dict()
+    assert [step for step, _ in read(tmp_path, "Episodes/total")] == [1, 2, 3, 4, 5]
 
 
 def test_a_second_runner_on_one_environment_draws_no_step_twice(tmp_path):

@@ -1,7 +1,13 @@
+import signal
+import time
+import warnings
+
 import pytest
 import torch
 
+import checkpoints as module
 from checkpoints import CheckpointError, Checkpoints
+from tests.toys import full_disk
 
 SETTINGS = {"game": "SpaceInvaders", "nenvs": 16, "network": "Linear(2, 2)"}
 
@@ -19,13 +25,13 @@ class Runner:
         self.step_var = state["step_var"]
 
 
-def make_run(folder, **settings):
+def make_run(folder, copy_to=None, **settings):
     torch.manual_seed(1)
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.RMSprop(model.parameters(), lr=0.1)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 1 / (1 + k))
     parts = dict(model=model, optimizer=optimizer, schedule=schedule, runner=Runner())
-    return Checkpoints(folder, {**SETTINGS, **settings}, **parts), parts
+    return Checkpoints(folder, {**SETTINGS, **settings}, copy_to=copy_to, **parts), parts
 
 
 def train(parts, updates):
@@ -75,6 +81,21 @@ def test_a_checkpoint_that_is_cut_short_gives_way_to_the_one_before(tmp_path):
     assert others["runner"].step_var == 80
 
 
+def test_one_wrong_bit_is_noticed_and_gives_way_to_the_one_before(tmp_path):
+    checkpoints, parts = make_run(tmp_path)
+    for _ in range(2):
+        train(parts, 1)
+        newest = checkpoints.save()
+    content = bytearray(newest.read_bytes())
+    content[content.index(parts["model"].weight.detach().numpy().tobytes())] ^= 16
+    newest.write_bytes(content)
+    assert torch.load(newest)["runner"]["step_var"] == 160  # torch itself does not notice
+    later, others = make_run(tmp_path)
+    with pytest.warns(UserWarning, match="cannot be read, its part .*data/.* is damaged"):
+        assert later.restore()
+    assert others["runner"].step_var == 80
+
+
 @pytest.mark.filterwarnings("ignore:.*cannot be read")
 def test_a_folder_without_a_readable_checkpoint_is_not_written_to(tmp_path):
     (tmp_path / "events.out.tfevents.1.host").write_bytes(b"curves of another run")
@@ -102,7 +123,7 @@ def test_somebody_elses_file_is_set_aside_and_not_lost(tmp_path):
 
 
 def test_a_run_killed_within_its_first_save_starts_anew(tmp_path):
-    (tmp_path / "checkpoint-0000000000.part").write_bytes(b"half")
+    (tmp_path / "checkpoint-0000000000.pt.part").write_bytes(b"half")
     checkpoints, _ = make_run(tmp_path)
     assert not checkpoints.restore()
     checkpoints.save()
@@ -136,3 +157,149 @@ def test_another_game_network_or_setting_is_a_clear_error(tmp_path, change, mess
     ):
         other.restore()
     assert path.read_bytes() == before and others["runner"].step_var == 0
+
+
+def test_a_checkpoint_made_on_a_gpu_goes_on_without_one(tmp_path, monkeypatch):
+    checkpoints, parts = make_run(tmp_path)
+    train(parts, 2)
+    with monkeypatch.context() as on_a_gpu:
+        on_a_gpu.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+        path = checkpoints.save()
+    if not torch.cuda.is_available():
+        with pytest.raises(RuntimeError, match="deserialize object on a CUDA device"):
+            torch.load(path)
+    later, others = make_run(tmp_path)
+    assert later.restore()
+    train(others, 1)
+    assert others["model"].weight.device.type == "cpu"
+
+
+@pytest.mark.parametrize("part", ["model", "optimizer"])
+def test_numbers_that_are_not_finite_are_not_saved(tmp_path, part):
+    checkpoints, parts = make_run(tmp_path)
+    train(parts, 1)
+    good = checkpoints.save()
+    train(parts, 1)
+    with torch.no_grad():
+        tensors = {
+            "model": parts["model"].weight,
+            "optimizer": parts["optimizer"].state_dict()["state"][0]["square_avg"],
+        }
+        tensors[part][0, 0] = float("nan")
+    with pytest.raises(
+        CheckpointError, match=rf"the {part} holds numbers.*is kept \({good.name}\): run the n"
+    ):
+        checkpoints.save()
+    assert [path.name for path in tmp_path.iterdir()] == [good.name]
+
+
+# sittings
+
+
+def sit(checkpoints, parts, minutes=0.0, until=10**9):
+    """Trains in one sitting, update by update; returns the number of updates."""
+    first = parts["runner"].step_var
+    with checkpoints.sitting(minutes) as sitting:
+        while sitting.goes_on() and parts["runner"].step_var < until:
+            train(parts, 1)
+    return (parts["runner"].step_var - first) // 80
+
+
+def test_a_sitting_ends_in_time_and_saves(tmp_path):
+    checkpoints, parts = make_run(tmp_path)
+    began = time.monotonic()
+    assert sit(checkpoints, parts, minutes=0.3 / 60) > 10
+    assert 0.3 < time.monotonic() - began < 2
+    later, others = make_run(tmp_path)
+    assert later.restore() and others["runner"].step_var == parts["runner"].step_var
+
+
+def test_a_sitting_saves_on_its_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SAVE_EVERY", 0.05)
+    checkpoints, parts = make_run(tmp_path)
+    with checkpoints.sitting(0) as sitting:
+        assert sitting.goes_on() and not list(tmp_path.iterdir())
+        train(parts, 1)
+        time.sleep(0.1)
+        assert sitting.goes_on()
+        assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-0000000080.pt"]
+
+
+def test_the_stop_button_ends_a_sitting_after_the_update_and_saves(tmp_path, capsys):
+    checkpoints, parts = make_run(tmp_path)
+    before = signal.getsignal(signal.SIGINT)
+    with checkpoints.sitting(0) as sitting:
+        assert sitting.goes_on()
+        signal.raise_signal(signal.SIGINT)
+        train(parts, 1)  # the update that is under way
+        assert not sitting.goes_on()
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "stopped and saved as checkpoint-0000000080.pt" in capsys.readouterr().out
+    later, others = make_run(tmp_path)
+    assert later.restore() and others["runner"].step_var == 80
+
+
+def test_a_second_press_of_the_stop_button_does_not_wait(tmp_path):
+    checkpoints, _ = make_run(tmp_path)
+    with pytest.raises(KeyboardInterrupt, match="the last checkpoint is kept"):
+        with checkpoints.sitting(0):
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+    assert not list(tmp_path.iterdir())
+
+
+def test_sigterm_saves_before_it_does_what_it_did(tmp_path):
+    checkpoints, parts = make_run(tmp_path)
+    ended = []
+    before = signal.signal(signal.SIGTERM, lambda *_: ended.extend(tmp_path.iterdir()))
+    try:
+        with checkpoints.sitting(0) as sitting:
+            train(parts, 1)
+            signal.raise_signal(signal.SIGTERM)
+            assert not sitting.goes_on() and not ended
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert [path.name for path in ended] == ["checkpoint-0000000080.pt"]
+
+
+def test_an_error_in_a_sitting_leaves_the_last_good_checkpoint_the_newest(tmp_path):
+    checkpoints, parts = make_run(tmp_path)
+    good = checkpoints.save()
+    with pytest.raises(FloatingPointError), checkpoints.sitting(0):
+        train(parts, 1)
+        raise FloatingPointError("the loss is nan")
+    assert [path.name for path in tmp_path.iterdir()] == [good.name]
+
+
+def test_a_full_disk_costs_a_warning_and_the_training_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SAVE_EVERY", 0.0)
+    checkpoints, parts = make_run(tmp_path)
+    good = checkpoints.save()
+    with full_disk(100), checkpoints.sitting(0) as sitting:
+        train(parts, 1)
+        with pytest.warns(
+            UserWarning, match="no checkpoint could be saved: .*File too large.*kept"
+        ):
+            assert sitting.goes_on()
+        assert [path.name for path in tmp_path.iterdir()] == [good.name]
+        warnings.simplefilter("ignore")
+    assert [path.name for path in tmp_path.iterdir()] == [good.name]
+
+
+# the copy
+
+
+def test_a_run_goes_on_from_its_copy_on_a_new_machine(tmp_path):
+    checkpoints, parts = make_run(tmp_path / "vm" / "run", copy_to=tmp_path / "drive")
+    sit(checkpoints, parts, until=240)
+    later, others = make_run(tmp_path / "new vm" / "run", copy_to=tmp_path / "drive")
+    assert later.restore() and others["runner"].step_var == 240
+    assert torch.equal(others["model"].weight, parts["model"].weight)
+
+
+def test_a_copy_that_cannot_be_read_is_an_error_and_no_new_beginning(tmp_path):
+    checkpoints, parts = make_run(tmp_path / "vm" / "run", copy_to=tmp_path / "drive")
+    sit(checkpoints, parts, until=240)
+    later, _ = make_run(tmp_path / "new vm" / "run", copy_to=tmp_path / "drive")
+    with full_disk(100), pytest.raises(OSError, match="File too large"):
+        later.restore()

@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -390,6 +391,24 @@ def test_a_worker_that_fails_ends_in_one_error_and_no_process_is_left(
     assert time.monotonic() - began < 10
     if how == "raise":
         assert "ZeroDivisionError: the ball is out of the park" in str(error.value)
+    assert not any(process.is_alive() for process in processes)
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (signal.SIGKILL, r"worker 1 \(environments 2 to 3\) died with exit code -9"),
+        (signal.SIGSTOP, r"worker 0 \(environments 0 to 1\) did not answer within 1 s"),
+    ],
+)
+def test_workers_that_are_killed_or_stopped_from_outside_are_ended(number, message):
+    batch, processes = failing_batch("not at all", None, timeout=1)
+    for process in processes[1 if number == signal.SIGKILL else 0 :]:
+        os.kill(process.pid, number)
+    began = time.monotonic()
+    with pytest.raises(WorkerError, match=message):
+        batch.step([0] * 4)
+    assert time.monotonic() - began < 10
     assert not any(process.is_alive() for process in processes)
 
 

@@ -1,11 +1,13 @@
-"""Small environments whose every number is known."""
+"""Small environments whose every number is known, and a disk that is full."""
 
+import contextlib
 import os
 import time
 
 import gym
 import gymnasium
 import numpy as np
+import pytest
 from gymnasium.spaces import Box, Discrete
 
 
@@ -112,3 +114,15 @@ class OldGym21(gym.Env):
     def step(self, action):
         self.count += 1
         return np.array([self.count, 21], np.float32), 2.0, self.count == 3, {}
+
+
+@contextlib.contextmanager
+def full_disk(size):
+    """Lets no file grow beyond size bytes: a write fails midway, as on a disk that is full."""
+    resource = pytest.importorskip("resource", reason="Windows has no limits of this kind")
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))

@@ -1,0 +1,152 @@
+"""A run's folder copied to where it outlives the machine."""
+
+import contextlib
+import os
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+
+__all__ = ["Mirror", "write_whole"]
+
+
+class Mirror:
+    """Copies what a folder holds to another place, whole and read back, while training goes on.
+
+    A place that fails, fills up or goes away costs a warning, never the run: the files stay where
+    they were written, and each push tries again.
+
+    Attributes:
+        source: The folder that is copied.
+        target: Its copy.
+    """
+
+    def __init__(self, source, place):
+        """Looks whether the place is there; in Colab, mounts Google Drive for it.
+
+        Args:
+            source: The folder to copy.
+            place: Where its copy belongs, under the same name; made if only itself is missing.
+
+        Raises:
+            FileNotFoundError: If the folder above the place is missing. It is never made: where a
+                drive is not mounted, it would be made on the disk that is lost.
+        """
+        self.source, place = Path(source), Path(place)
+        self.target = place / self.source.name
+        if "google.colab" in sys.modules and place.is_relative_to("/content/drive"):
+            from google.colab import drive
+
+            drive.mount("/content/drive")
+        if not place.parent.is_dir():
+            raise FileNotFoundError(
+                f"cannot copy the run to {place}: there is no folder {place.parent}. Is the drive "
+                "mounted, and the name spelt right?"
+            )
+        place.mkdir(exist_ok=True)
+        self._thread, self._failure, self._said = None, None, None
+        self._copied = {}  # name: (size, time of the last change)
+
+    def push(self):
+        """Starts to copy what has changed; returns at once, and leaves a copy under way alone."""
+        self._report()
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._push, daemon=True)
+            self._thread.start()
+
+    def wait(self, seconds):
+        """Waits until everything is copied; warns if that fails or takes longer than seconds."""
+        deadline = time.monotonic() + seconds
+        for _ in range(2):  # the copy under way may have begun before the newest file was written
+            self.push()
+            self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.is_alive():
+            self._failure = f"no answer within {seconds:g} s"
+        self._report()
+
+    def pull(self):
+        """Fetches the files that are missing here, if the copy's newest checkpoint is further.
+
+        Raises:
+            OSError: If the copy cannot be read.
+        """
+        if _newest(self.target) > _newest(self.source):
+            self.source.mkdir(parents=True, exist_ok=True)
+            for name in _names(self.target) - _names(self.source):
+                write_whole(self.source / name, (self.target / name).read_bytes())
+
+    def _push(self):
+        try:
+            self.target.mkdir(exist_ok=True)
+            here = _names(self.source)
+            for name in sorted(here, reverse=True):  # curves before the checkpoint that needs them
+                self._copy(name)
+            for name in _names(self.target) - here:
+                if name < _newest(self.source) and name.startswith("checkpoint-"):
+                    (self.target / name).unlink()
+            self._failure = self._said = None
+        except OSError as e:
+            self._failure = str(e)
+
+    def _copy(self, name):
+        source, target = self.source / name, self.target / name
+        try:
+            state = source.stat()
+            content = source.read_bytes()
+        except FileNotFoundError:
+            return  # a newer checkpoint took its place
+        mark = state.st_size, state.st_mtime_ns
+        if self._copied.get(name) != mark or not _has_size(target, len(content)):
+            write_whole(target, content)
+            self._copied[name] = mark
+
+    def _report(self):
+        if self._failure and self._failure != self._said:
+            self._said = self._failure
+            warnings.warn(
+                f"could not copy the run to {self.target}: {self._failure}. It is safe in "
+                f"{self.source} while this machine lives, and the copy is tried again each minute",
+                stacklevel=2,
+            )
+
+
+def write_whole(path, content):
+    """Writes a file that has its name only once it is on the disk and was read back as written.
+
+    Args:
+        path: Where it belongs; what was there before stays until then.
+        content: Bytes.
+
+    Raises:
+        OSError: If it cannot be written whole; nothing is left of it.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        with open(part, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if part.read_bytes() != content:
+            raise OSError(f"{part} does not hold what was written to it")
+        os.replace(part, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+def _names(folder):
+    """Returns the names of the whole files in a folder, a set; empty if there is no folder."""
+    if not folder.is_dir():
+        return set()
+    return {path.name for path in folder.iterdir() if path.suffix not in (".part", ".unreadable")}
+
+
+def _newest(folder):
+    """Returns the name of the furthest checkpoint, or "" if there is none."""
+    return max((name for name in _names(folder) if name.startswith("checkpoint-")), default="")
+
+
+def _has_size(path, size):
+    return path.is_file() and path.stat().st_size == size

@@ -1,0 +1,91 @@
+"""Records the figures of healthy runs and of runs broken on purpose: python -m tests.record_runs.
+
+Names of runs may follow; without them all are recorded, about an hour on two cores. `tests/data/`
+holds what came of it, a file for each run, as `Health` sees it.
+"""
+
+import csv
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from tests import notebook
+
+DATA = Path(__file__).parent / "data"
+NAMES = ["agent step", "total loss", "entropy", "coefficient of determination", "gradient norm"]
+NAMES += ["alike", "score"]
+
+UNCHECKED = ("a2c-check", "checks.check_a2c(", "None and checks.check_a2c(")
+ONE_ACTION = "actions = distribution.sample()[:1].expand(len(logits))"
+RUNS = {  # name: (agent steps, changes of the notebook)
+    "learning-rate-100-times": (200_000, [("settings-cell", "lr=7e-4", "lr=7e-2")]),
+    "no-entropy-bonus": (400_000, [("settings-cell", "0.25, 0.01, 0.5", "0.25, 0.0, 0.5")]),
+    "entropy-bonus-100-times": (200_000, [("settings-cell", "0.25, 0.01, 0.5", "0.25, 1.0, 0.5")]),
+    "wrong-sign": (200_000, [UNCHECKED, ("a2c-class", "-(advantages *", "(advantages *")]),
+    "frozen-network": (400_000, [UNCHECKED, ("a2c-class", "self.optimizer.step()", "pass")]),
+    "rewards-not-clipped": (
+        200_000,
+        [("environment-make", "logdir=RUN", "logdir=RUN, clip_reward=False")],
+    ),
+    "one-game-everywhere": (
+        100_000,
+        [
+            (
+                "environment-make",
+                "env = nature_dqn_env(GAME, nenvs=NENVS, seed=SEED, s",
+                "env = nature_dqn_env(GAME, nenvs=NENVS, seed=[SEED] * NENVS, s",
+            ),
+            ("policy-class", "actions = distribution.sample()", ONE_ACTION),
+            ("policy-check", "checks.check_policy(", "None and checks.check_policy("),
+        ],
+    ),
+    "healthy": (1_000_000, [("settings-cell", "SEED = 7", "SEED = 8")]),
+}
+
+
+def record(name):
+    """Trains with the changes of a run; returns its points, up to where it broke down."""
+    steps, changes = RUNS[name]
+    own_folder = ("settings-cell", '"first-run"', f'"{name}"')
+    given, points = notebook.training([own_folder, *changes]), []
+    health = given["watch"]
+
+    def watch(trajectory, figures):
+        points.append(health.point(trajectory, figures))
+        if points[-1]["agent step"] >= steps:
+            signal.raise_signal(signal.SIGINT)  # ends the sitting
+
+    given["watch"] = watch
+    try:
+        given["train"](minutes=0)
+    except (ArithmeticError, RuntimeError) as e:
+        print(f"{name} broke down: {e}")
+    return points
+
+
+def write(name, points):
+    """Writes a run's points to its file, four digits each."""
+    with open(DATA / f"{name}.csv", "w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(NAMES)
+        for point in points:
+            numbers = (point[key] for key in NAMES[1:])
+            texts = ("" if number is None else f"{number:.4g}" for number in numbers)
+            table.writerow([point["agent step"], *texts])
+
+
+def read(name):
+    """Yields a run's points as `Health` sees them."""
+    with open(DATA / f"{name}.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            point = {key: float(text) if text else None for key, text in row.items()}
+            yield {**point, "agent step": int(row["agent step"])}
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["A2C_OUT"] = folder
+        for name in sys.argv[1:] or RUNS:
+            write(name, record(name))

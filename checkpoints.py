@@ -1,8 +1,10 @@
 """A training run saved whole, found again and gone on with."""
 
+import contextlib
 import io
 import os
 import pickle
+import random
 import re
 import signal
 import time
@@ -10,9 +12,15 @@ import warnings
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from mirror import Mirror, write_whole
+
+try:
+    import fcntl
+except ImportError:  # Windows has no locks of this kind
+    fcntl = None
 
 __all__ = ["CheckpointError", "Checkpoints", "Sitting"]
 
@@ -101,9 +109,34 @@ class Checkpoints:
             )
         return False
 
+    @contextlib.contextmanager
     def sitting(self, minutes):
-        """Returns one stretch of training, at most this long; 0 means until it is done."""
-        return Sitting(self, minutes)
+        """One stretch of training, which ends between two updates and leaves a checkpoint.
+
+        It saves every minute and at its end. The stop button (SIGINT) ends it early; SIGTERM does,
+        and then the process; a second SIGINT does not wait for the update. After an error nothing
+        is saved: the last good checkpoint stays the newest.
+
+        Args:
+            minutes: Its length at most; 0 means until the `with` block ends.
+
+        Yields:
+            A Sitting.
+
+        Raises:
+            CheckpointError: If another process is training in the run's folder.
+
+        Example:
+            with checkpoints.sitting(minutes=10) as sitting:
+                while sitting.goes_on():
+                    ...  # one update
+        """
+        sitting = Sitting(self, minutes)
+        with _alone(self.folder), _caught(sitting.stop):
+            yield sitting
+            sitting.finish()
+        if sitting.stopped_by == signal.SIGTERM:
+            signal.raise_signal(signal.SIGTERM)
 
     def wait(self, seconds):
         """Waits until the copy is complete, if there is one to be made; says so if it is not."""
@@ -145,34 +178,21 @@ class Checkpoints:
 
 
 class Sitting:
-    """One stretch of training, which ends between two updates and leaves a checkpoint.
+    """Tells a training loop whether to go on, and saves on its way.
 
-    It saves every minute and at its end. The stop button (SIGINT) ends it early, SIGTERM too, and
-    then the process; a second SIGINT does not wait for the update. After an error nothing is saved:
-    the last good checkpoint stays the newest.
-
-    Example:
-        with checkpoints.sitting(minutes=10) as sitting:
-            while sitting.goes_on():
-                ...  # one update
+    Attributes:
+        stopped_by: The signal that ended it early, None without one.
     """
 
     def __init__(self, checkpoints, minutes):
-        """Sets the length; the time runs from the `with`."""
+        """Starts the clock."""
         self._checkpoints, self._length = checkpoints, 60 * minutes or float("inf")
-        self._stopped_by = self._ended = None
-
-    def __enter__(self):
-        """Takes the signals over."""
         self._began = self._saved = time.monotonic()
-        self._before = {
-            number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        return self
+        self.stopped_by = self._ended = None
 
     @property
     def seconds(self):
-        """Time of training in seconds: since the sitting began, or until it ended."""
+        """Seconds of training: since the sitting began, or until it ended."""
         return (self._ended or time.monotonic()) - self._began
 
     def goes_on(self):
@@ -180,21 +200,19 @@ class Sitting:
         if time.monotonic() - self._saved > SAVE_EVERY:
             self._save()
             self._saved = time.monotonic()
-        return self._stopped_by is None and self.seconds < self._length
+        return self.stopped_by is None and self.seconds < self._length
 
-    def __exit__(self, error, value, trace):
-        """Saves, gives the signals back and, after SIGTERM, ends the process."""
+    def stop(self, number, frame):
+        """Takes a signal: ends the sitting after the update, and at once at the second SIGINT."""
+        if self.stopped_by is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt("stopped at once; the last checkpoint is kept")
+        self.stopped_by = number
+
+    def finish(self):
+        """Saves and waits for the copy; a process that is being ended waits for seconds only."""
         self._ended = time.monotonic()
-        terminated = self._stopped_by == signal.SIGTERM
-        try:
-            if error is None:
-                self._save()
-                self._checkpoints.wait(3 if terminated else 60)
-        finally:
-            for number, handler in self._before.items():
-                signal.signal(number, handler)
-        if terminated:
-            signal.raise_signal(signal.SIGTERM)
+        self._save()
+        self._checkpoints.wait(3 if self.stopped_by == signal.SIGTERM else 60)
 
     def _save(self):
         try:
@@ -203,16 +221,44 @@ class Sitting:
             warnings.warn(
                 f"no checkpoint could be saved: {e}. The last one is kept; make space, and the "
                 "next is tried within a minute of training",
-                stacklevel=3,
+                stacklevel=2,
             )
         else:
-            if self._stopped_by is not None:
+            if self.stopped_by is not None:
                 print(f"stopped and saved as {path.name}; run again to go on")
 
-    def _stop(self, number, frame):
-        if self._stopped_by is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt("stopped at once; the last checkpoint is kept")
-        self._stopped_by = number
+
+@contextlib.contextmanager
+def _caught(handler):
+    """Hands SIGINT and SIGTERM to a handler."""
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _alone(folder):
+    """Keeps other processes from training in a folder; the lock ends with the process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise CheckpointError(
+            f"another process is training in {folder} at this moment: end that kernel, or give "
+            "this run another name"
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(lock)
 
 
 def _all_finite(part):
@@ -246,11 +292,19 @@ def _read(path, names):
 
 
 def _random_state():
+    kind, keys, *rest = np.random.get_state()
     on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"cpu": torch.get_rng_state(), "gpus": on_gpus}
+    return {
+        "python": random.getstate(),
+        "numpy": [kind, keys.tolist(), *rest],
+        "cpu": torch.get_rng_state(),
+        "gpus": on_gpus,
+    }
 
 
 def _set_random_state(state):
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
     torch.set_rng_state(state["cpu"])
     if len(state["gpus"]) == torch.cuda.device_count() > 0:
         torch.cuda.set_rng_state_all(state["gpus"])

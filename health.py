@@ -80,7 +80,7 @@ class Health:
         column = {name: np.array([point[name] for point in self._points]) for name in _WATCHED}
         entropy = column["entropy"] / self._max_entropy
         norm = np.median(column["gradient norm"]) / self._max_grad_norm
-        if entropy.max() < 0.05:
+        if np.median(entropy) < 0.2:
             yield "entropy at zero", _ENTROPY_AT_ZERO.format(last["entropy"])
         elif column["alike"].all():
             yield "environments alike", _ALIKE

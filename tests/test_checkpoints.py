@@ -1,7 +1,9 @@
+import random
 import signal
 import time
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
@@ -130,13 +132,16 @@ def test_a_run_killed_within_its_first_save_starts_anew(tmp_path):
     assert [path.suffix for path in tmp_path.iterdir()] == [".pt"]
 
 
-def test_the_random_state_goes_on(tmp_path):
+def test_the_random_states_go_on(tmp_path):
+    def draw():
+        return torch.rand(3).tolist(), np.random.rand(3).tolist(), random.random()
+
     checkpoints, _ = make_run(tmp_path)
     checkpoints.save()
-    drawn = torch.rand(3)
-    torch.manual_seed(99)
+    drawn = draw()
+    assert draw() != drawn
     checkpoints.restore()
-    assert torch.equal(torch.rand(3), drawn)
+    assert draw() == drawn
 
 
 @pytest.mark.parametrize(
@@ -246,6 +251,20 @@ def test_a_second_press_of_the_stop_button_does_not_wait(tmp_path):
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
     assert not list(tmp_path.iterdir())
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path):
+    checkpoints, parts = make_run(tmp_path)
+    other, _ = make_run(tmp_path)  # a lock of its own: what counts is the open folder
+    with checkpoints.sitting(0):
+        with (
+            pytest.raises(CheckpointError, match="another process is training in .*another name"),
+            other.sitting(0),
+        ):
+            pytest.fail("both train")
+        train(parts, 1)
+    with other.sitting(0):
+        pass
 
 
 def test_sigterm_saves_before_it_does_what_it_did(tmp_path):

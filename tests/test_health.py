@@ -3,8 +3,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from health import WINDOW, Health, SickRun
+from tests import notebook, record_runs
 
 HEALTHY = {
     "agent step": 100_000,
@@ -98,3 +100,50 @@ def test_a_sick_run_is_warned_of_in_the_notebook():
 
 
 # runs that were recorded
+
+FIRST_COMPLAINTS = {
+    "learning-rate-100-times": (50_000, "the coefficient of determination stays at 0"),
+    "no-entropy-bonus": (80_000, "the entropy has gone to"),
+    "entropy-bonus-100-times": (50_000, "the entropy does not move from its maximum"),
+    "wrong-sign": (50_000, "the entropy has gone to"),
+    "frozen-network": (50_000, "the entropy does not move from its maximum"),
+    "rewards-not-clipped": (50_000, "the gradient is"),
+    "one-game-everywhere": (50_000, "all environments show the same picture"),
+}
+
+
+@pytest.mark.parametrize("name", FIRST_COMPLAINTS)
+def test_a_run_broken_on_purpose_is_named_within_minutes(name):
+    steps, message = FIRST_COMPLAINTS[name]
+    points = [point for point in record_runs.read(name) if point["agent step"] <= steps]
+    assert message in judge(points)[0]
+
+
+def test_every_recorded_run_is_told_apart():
+    assert {path.stem for path in record_runs.DATA.glob("*.csv")} == set(record_runs.RUNS)
+    assert {*FIRST_COMPLAINTS, "healthy"} == set(record_runs.RUNS)
+
+
+def test_there_is_no_alarm_over_a_healthy_run():
+    points = list(record_runs.read("healthy"))
+    assert points[-1]["agent step"] == 500_000 and not judge(points)
+
+
+def test_there_is_no_alarm_over_the_reference_run():
+    events = EventAccumulator(
+        str(notebook.PATH.parent / "logs" / "reference"), size_guidance={"scalars": 0}
+    ).Reload()
+
+    def values(tag):
+        return {point.step: point.value for point in events.Scalars(tag)}
+
+    figures = ("total loss", "entropy", "coefficient of determination", "gradient norm")
+    curves = {name: values(f"A2C/{name.replace(' ', '_')}") for name in figures}
+    scores = values("Episodes/reward_mean_100")
+    points = []
+    for step in curves["entropy"]:
+        score = [scores[k] for k in scores if k <= step][-1:] or [None]
+        figures = {name: curve[step] for name, curve in curves.items()}
+        points.append({**figures, "agent step": step, "alike": 0.0, "score": score[0]})
+    assert len(points) > 1000 and points[-1]["agent step"] >= 1_000_000
+    assert not judge(points)

@@ -260,7 +260,7 @@ def test_evaluate_plays_whole_games_and_returns_raw_scores(solution):
 def run_sitting(out, watched):
     """Executes every cell in a short sitting; returns the executed notebook."""
     before = dict(os.environ)
-    os.environ.update(A2C_OUT=str(out), A2C_MINUTES="0.2")
+    os.environ.update(A2C_OUT=str(out), A2C_MINUTES="0.3", A2C_DRIVE=str(out / "drive"))
     if watched:
         os.environ["JPY_SESSION_NAME"] = "a2c_assignment.ipynb"
     try:
@@ -336,6 +336,13 @@ def test_all_curves_join_in_order(sittings):
     assert np.diff(steps).max() <= 2 * 2_000
 
 
+def test_the_drive_holds_the_whole_run(sittings):
+    run, copy = sittings.out / "logs" / "first-run", sittings.out / "drive" / "first-run"
+    files = {path.name: path.read_bytes() for path in run.iterdir()}
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == files
+    assert sum(name.startswith("checkpoint-") for name in files) == 2
+
+
 def test_videos_of_both_kinds_play_at_the_speed_of_a_person(sittings):
     for kind in ("False", "True"):
         (video,) = (sittings.out / "videos" / kind).glob("*.mp4")
@@ -356,10 +363,10 @@ def test_the_hand_in_holds_the_run_and_nothing_else(sittings):
     with zipfile.ZipFile(sittings.out / "hand-in.zip") as package:
         names = set(package.namelist())
         inner = nbformat.reads(package.read("a2c_assignment.ipynb").decode(), as_version=4)
-    scripts = {"atari_wrappers.py", "env_batch.py", "runners.py", "checkpoints.py"}
+    scripts = {"atari_wrappers.py", "env_batch.py", "runners.py", "checkpoints.py", "mirror.py"}
     videos = {f"videos/{kind}/rl-video-episode-0.mp4" for kind in (False, True)}
     pictures = {f"img/{tag.split('/')[1]}.png" for tag in CURVES} - {"img/games.png"}
-    scripts |= {"tests/__init__.py", "tests/checks.py"}
+    scripts |= {"health.py", "tests/__init__.py", "tests/checks.py"}
     events = {name for name in names if name.startswith("logs/first-run/events")}
     assert len(events) == 2
     assert names - events == scripts | videos | pictures | {"weights.pt", "a2c_assignment.ipynb"}

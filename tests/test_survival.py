@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 
@@ -12,6 +13,8 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from jupyter_core.utils import run_sync
+from nbclient import NotebookClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests import notebook
@@ -70,18 +73,21 @@ def checkpoint_steps(out):
 
 
 def survive(out, kills, seed):
-    """Kills a run at random moments; returns the agent step of its last checkpoint."""
-    reached = 0
+    """Kills a run at random moments; returns the agent step and age of the last checkpoints."""
+    reached, ages = 0, []
     for moment in np.random.default_rng(seed).uniform(0, 3, kills):
         sitting = Sitting(out)
         sitting.wait_for("training\n")
         assert ("starting" if not reached else f"at agent step {reached:,}") in sitting.said
         time.sleep(moment)
         _, left = sitting.end(signal.SIGKILL)
+        newest = max((out / "logs" / "first-run").glob("checkpoint-*.pt"))
+        ages.append(time.time() - newest.stat().st_mtime)
         assert not left
         assert max(checkpoint_steps(out)) >= sitting.saved >= reached
         reached = max(checkpoint_steps(out))
-    return reached
+    print(f"{kills} kills, {reached:,} agent steps, {max(ages):.1f} s lost at most")
+    return reached, ages
 
 
 def check_curves(out, reached):
@@ -96,8 +102,8 @@ def check_curves(out, reached):
 
 @pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.slow)])
 def test_a_run_survives_being_killed_at_any_moment(tmp_path, kills):
-    reached = survive(tmp_path, kills, seed=kills)
-    assert reached > 20 * kills
+    reached, ages = survive(tmp_path, kills, seed=kills)
+    assert reached > 20 * kills and max(ages) < 5  # seconds; it saves every quarter of one
     check_curves(tmp_path, reached)
 
 
@@ -129,3 +135,27 @@ def test_sigterm_saves_and_exits_and_a_finished_run_is_not_trained_on(tmp_path):
     assert max(checkpoint_steps(tmp_path)) == 10_000_000
     for name, weights in state["model"].items():
         assert torch.equal(weights, kept["model"][name])
+
+
+@pytest.mark.slow
+def test_the_stop_button_of_jupyter_leaves_a_kernel_that_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("A2C_OUT", str(tmp_path))
+    monkeypatch.setenv("A2C_MINUTES", "0")
+    book = notebook.read()
+    names = [*notebook.TRAINING, "training-run", "watching-evaluate", "watching-play"]
+    book.cells = [cell for cell in book.cells if cell["id"] in names]
+    client = NotebookClient(book, timeout=600, resources={"metadata": {"path": ROOT}})
+    with client.setup_kernel():
+        for index, cell in enumerate(book.cells):
+            if cell["id"] == "training-run":
+                stop = threading.Timer(5, run_sync(client.km.interrupt_kernel))
+                stop.start()
+            client.execute_cell(cell, index)
+    said = {
+        cell["id"]: "".join(output.get("text", "") for output in cell.outputs)
+        for cell in book.cells
+        if cell.cell_type == "code"
+    }
+    assert "stopped and saved as" in said["training-run"]
+    assert "of 10,000,000 agent steps" in said["training-run"]
+    assert "greedy actions, scores of whole games: [" in said["watching-play"]

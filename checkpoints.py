@@ -91,8 +91,6 @@ class Checkpoints:
             CheckpointError: If the folder holds a run with other settings, or one without a
                 readable checkpoint.
         """
-        for unfinished in self.folder.glob("*.part"):
-            unfinished.unlink()
         if self._mirror:
             self._mirror.pull()
         for path in reversed(self._files()):
@@ -102,7 +100,7 @@ class Checkpoints:
                     part.load_state_dict(state[name])
                 _set_random_state(state["random"])
                 return True
-        if any(self.folder.glob("*")):
+        if any(path.suffix != ".part" for path in self.folder.glob("*")):
             raise CheckpointError(
                 f"{self.folder} already holds another run, and no readable checkpoint of it: "
                 "give this run another name, or move that folder away"
@@ -133,6 +131,8 @@ class Checkpoints:
         """
         sitting = Sitting(self, minutes)
         with _alone(self.folder), _caught(sitting.stop):
+            for left_by_a_kill in self.folder.glob("*.part"):
+                left_by_a_kill.unlink()
             yield sitting
             sitting.finish()
         if sitting.stopped_by == signal.SIGTERM:

@@ -78,27 +78,27 @@ class Health:
         """Yields a name and a sentence for each sign of sickness in the window."""
         last = self._points[-1]
         column = {name: np.array([point[name] for point in self._points]) for name in _WATCHED}
-        entropy = column["entropy"] / self._max_entropy
         norm = np.median(column["gradient norm"]) / self._max_grad_norm
+        entropy = column["entropy"] / self._max_entropy
+        if norm > 10:
+            yield "always clipped", _ALWAYS_CLIPPED.format(norm, self._max_grad_norm)
         if np.median(entropy) < 0.2:
-            yield "entropy at zero", _ENTROPY_AT_ZERO.format(last["entropy"])
+            yield "entropy gone", _ENTROPY_GONE.format(np.median(column["entropy"]))
         elif column["alike"].all():
             yield "environments alike", _ALIKE
         if entropy.min() > 0.9995:
             yield "entropy at its maximum", _ENTROPY_AT_MAXIMUM.format(self._max_entropy)
-        if np.median(column["coefficient of determination"]) <= 0:
+        if np.mean(column["coefficient of determination"] > 0) < 0.5:
             yield "values explain nothing", _VALUES_EXPLAIN_NOTHING
-        if norm > 10:
-            yield "always clipped", _ALWAYS_CLIPPED.format(norm, self._max_grad_norm)
         score, late = last["score"], last["agent step"] >= 300_000
         if late and score is not None and score < 1.15 * self._random_score:
             yield "no better than random", _RANDOM.format(score, self._random_score)
 
 
 _WATCHED = ("entropy", "coefficient of determination", "gradient norm", "alike")
-_ENTROPY_AT_ZERO = (
-    "the entropy has gone to {:.2g}: the policy plays one action whatever it sees and tries "
-    "nothing else. Is the learning rate too high, or the entropy bonus missing or added to the "
+_ENTROPY_GONE = (
+    "the entropy has gone to {:.2g}: the policy is sure of one action almost everywhere and tries "
+    "nothing else. Is the learning rate too high, or the entropy bonus missing, or added to the "
     "loss? It is subtracted."
 )
 _ALIKE = (
@@ -136,9 +136,9 @@ def _alike(trajectory, nenvs):
 
 
 def _check_finite(point):
-    """Raises where a figure is not finite."""
-    for name, value in point.items():
-        if value is not None and not math.isfinite(value):
+    """Raises where a figure that comes from the network is not finite."""
+    for name in ("total loss", "entropy", "gradient norm"):
+        if not math.isfinite(value := point[name]):
             raise FloatingPointError(
                 f"the {name} is {value} at agent step {point['agent step']:,}: the network is lost "
                 "and training stops. Its last good checkpoint is kept: run the notebook "

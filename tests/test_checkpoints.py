@@ -126,10 +126,10 @@ def test_somebody_elses_file_is_set_aside_and_not_lost(tmp_path):
 
 def test_a_run_killed_within_its_first_save_starts_anew(tmp_path):
     (tmp_path / "checkpoint-0000000000.pt.part").write_bytes(b"half")
-    checkpoints, _ = make_run(tmp_path)
+    checkpoints, parts = make_run(tmp_path)
     assert not checkpoints.restore()
-    checkpoints.save()
-    assert [path.suffix for path in tmp_path.iterdir()] == [".pt"]
+    sit(checkpoints, parts, until=160)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-0000000160.pt"]
 
 
 def test_the_random_states_go_on(tmp_path):

@@ -94,6 +94,9 @@ def test_a_full_drive_costs_a_warning_and_leaves_the_last_copy_whole(run, tmp_pa
     assert contents(mirror.target) == before
     mirror.wait(10)
     assert contents(mirror.target)[name] == (run / name).read_bytes()
+    put(run, checkpoint=240)
+    with full_disk(1000), pytest.warns(UserWarning, match="File too large"):
+        mirror.wait(10)  # a new failure is told anew
 
 
 def test_a_drive_that_goes_away_is_not_made_on_the_own_disk_and_is_found_again(run, tmp_path):
@@ -153,6 +156,7 @@ def test_a_new_machine_fetches_the_run_and_an_old_one_keeps_its_own(run, tmp_pat
     copy_of(run, tmp_path).pull()
     assert contents(run) == contents(tmp_path / "kept")
 
+    (run / put(run, checkpoint=80)).unlink()
     put(run, events=b"curves that grew", checkpoint=160)
     later = contents(run)
     copy_of(run, tmp_path).pull()  # the copy is behind

@@ -90,7 +90,7 @@ class Health:
             yield "entropy at its maximum", _ENTROPY_AT_MAXIMUM.format(self._max_entropy)
         if np.mean(column["coefficient of determination"] > 0) < 0.5:
             yield "values explain nothing", _VALUES_EXPLAIN_NOTHING
-        score, late = last["score"], last["agent step"] >= 300_000
+        score, late = last["score"], last["agent step"] >= 200_000
         if late and score is not None and score < 1.15 * self._random_score:
             yield "no better than random", _RANDOM.format(score, self._random_score)
 

@@ -44,7 +44,7 @@ def judge(points):
         ({"coefficient of determination": math.nan}, "the coefficient of determination stays at 0"),
         ({"gradient norm": 6.0}, "the gradient is 12 times as long as the bound of 0.5, and"),
         ({"alike": 1.0}, "all environments show the same picture or are given the same action"),
-        ({"agent step": 300_000, "score": 160.0}, "reward_mean_100 is 160, and play at random sc"),
+        ({"agent step": 200_000, "score": 160.0}, "reward_mean_100 is 160, and play at random sc"),
     ],
 )
 def test_a_sign_that_lasts_a_window_is_named_once(signs, message):
@@ -107,7 +107,7 @@ FIRST_COMPLAINTS = {
     "learning-rate-100-times": (50_000, "the coefficient of determination stays at 0"),
     "no-entropy-bonus": (80_000, "the entropy has gone to"),
     "entropy-bonus-100-times": (70_000, "the entropy does not move from its maximum"),
-    "wrong-sign": (50_000, "the entropy has gone to"),
+    "wrong-sign": (200_000, "reward_mean_100 is 14"),
     "frozen-network": (50_000, "the entropy does not move from its maximum"),
     "rewards-not-clipped": (50_000, "the gradient is"),
     "one-game-everywhere": (50_000, "all environments show the same picture"),

@@ -8,7 +8,8 @@ import numpy as np
 
 __all__ = ["Health", "SickRun"]
 
-WINDOW = 25  # points that must agree: 50,000 agent steps where one is drawn every 2,000
+POINTS, UPDATES = 25, 600  # what a sign must last; by default 50,000 agent steps, a minute or two
+LATE = 2_500  # updates after which every healthy run is better than random play
 
 
 class SickRun(UserWarning):
@@ -33,14 +34,14 @@ class Health:
         """
         self._runner, self._random_score = runner, random_score
         self._max_entropy, self._max_grad_norm = math.log(n_actions), max_grad_norm
-        self._points = deque(maxlen=WINDOW)
+        self._points = deque()
         self._said = set()
 
     def __call__(self, trajectory, figures):
         """Looks at the figures of one merged trajectory; warns once for each cause.
 
         Args:
-            trajectory: With `observations` [T·B, ...] and `actions` [T·B], row t·B + b.
+            trajectory: With `observations` [T·B, ...] and `actions` [T·B], arrays or tensors.
             figures: Floats: "total loss", "entropy" in nats, "gradient norm" before clipping, and
                 "coefficient of determination".
 
@@ -68,11 +69,18 @@ class Health:
         """
         _check_finite(point)
         self._points.append(point)
-        if len(self._points) < WINDOW:
+        while len(self._points) > POINTS and self._updates(self._points[1]) >= UPDATES:
+            self._points.popleft()
+        if len(self._points) < POINTS or self._updates(self._points[0]) < UPDATES:
             return []
         new = {cause: text for cause, text in self._causes() if cause not in self._said}
         self._said |= new.keys()
         return [f"at agent step {point['agent step']:,}: {text}" for text in new.values()]
+
+    def _updates(self, point):
+        """Returns the number of updates since a point."""
+        steps = self._points[-1]["agent step"] - point["agent step"]
+        return steps // (self._runner.nenvs * self._runner.nsteps)
 
     def _causes(self):
         """Yields a name and a sentence for each sign of sickness in the window."""
@@ -90,8 +98,9 @@ class Health:
             yield "entropy at its maximum", _ENTROPY_AT_MAXIMUM.format(self._max_entropy)
         if np.mean(column["coefficient of determination"] > 0) < 0.5:
             yield "values explain nothing", _VALUES_EXPLAIN_NOTHING
-        score, late = last["score"], last["agent step"] >= 200_000
-        if late and score is not None and score < 1.15 * self._random_score:
+        score, bound = last["score"], self._random_score + 0.15 * abs(self._random_score)
+        late = last["agent step"] >= LATE * self._runner.nenvs * self._runner.nsteps
+        if late and score is not None and score < bound:
             yield "no better than random", _RANDOM.format(score, self._random_score)
 
 
@@ -130,9 +139,14 @@ def _alike(trajectory, nenvs):
     """Tells whether several environments all show one picture, or are all given one action."""
     if nenvs == 1:
         return False
-    pictures = np.asarray(trajectory["observations"][-nenvs:])  # [B, ...] of the last step
-    actions = np.reshape(trajectory["actions"], (-1, nenvs))  # [T, B]
+    pictures = _array(trajectory["observations"][-nenvs:])  # [B, ...] of the last step
+    actions = _array(trajectory["actions"]).reshape(-1, nenvs)  # [T, B]
     return (pictures == pictures[0]).all() or (actions == actions[:, :1]).all()
+
+
+def _array(values):
+    """Returns an array of what may be a tensor on a GPU."""
+    return np.asarray(values.cpu() if hasattr(values, "cpu") else values)
 
 
 def _check_finite(point):
@@ -141,7 +155,7 @@ def _check_finite(point):
         if not math.isfinite(value := point[name]):
             raise FloatingPointError(
                 f"the {name} is {value} at agent step {point['agent step']:,}: the network is lost "
-                "and training stops. Its last good checkpoint is kept: run the notebook "
-                "again to go on from there, or give the run a new name and a lower "
+                "and training stops. Its last good checkpoint is kept: restart the kernel and run "
+                "the notebook to go on from there, or give the run a new name and a lower "
                 "learning rate"
             )

@@ -10,6 +10,8 @@ from pathlib import Path
 
 __all__ = ["Mirror", "write_whole"]
 
+PATIENCE = 120.0  # seconds that one copy may take before something is said
+
 
 class Mirror:
     """Copies what a folder holds to another place, whole and read back, while training goes on.
@@ -50,10 +52,14 @@ class Mirror:
 
     def push(self):
         """Starts to copy what has changed; returns at once, and leaves a copy under way alone."""
-        self._report()
-        if self._thread is None or not self._thread.is_alive():
+        if self._thread is not None and self._thread.is_alive():
+            if time.monotonic() - self._began > PATIENCE:
+                self._failure = f"no answer within {PATIENCE:g} s"
+        else:
             self._thread = threading.Thread(target=self._push, daemon=True)
+            self._began = time.monotonic()
             self._thread.start()
+        self._report()
 
     def wait(self, seconds):
         """Waits until everything is copied; warns if that fails or takes longer than seconds."""
@@ -73,17 +79,23 @@ class Mirror:
         """
         if _newest(self.target) > _newest(self.source):
             self.source.mkdir(parents=True, exist_ok=True)
-            for name in _names(self.target) - _names(self.source):
+            missing = _names(self.target) - _names(self.source)
+            for name in sorted(missing, reverse=True):  # checkpoints last: only they end a fetch
                 write_whole(self.source / name, (self.target / name).read_bytes())
 
     def _push(self):
         try:
             self.target.mkdir(exist_ok=True)
+            for left_by_a_kill in self.target.glob("*.part"):
+                left_by_a_kill.unlink()
             here = _names(self.source)
             for name in sorted(here, reverse=True):  # curves before the checkpoint that needs them
                 self._copy(name)
             for name in _names(self.target) - here:
                 if name < _newest(self.source) and name.startswith("checkpoint-"):
+                    (self.target / name).write_bytes(
+                        b""
+                    )  # else Drive's bin fills with 13 MB a time
                     (self.target / name).unlink()
             self._failure = self._said = None
         except OSError as e:
@@ -119,7 +131,7 @@ def write_whole(path, content):
         content: Bytes.
 
     Raises:
-        OSError: If it cannot be written whole; nothing is left of it.
+        OSError: If it cannot be written whole; what was written of it is removed, where it can be.
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -140,7 +152,8 @@ def _names(folder):
     """Returns the names of the whole files in a folder, a set; empty if there is no folder."""
     if not folder.is_dir():
         return set()
-    return {path.name for path in folder.iterdir() if path.suffix not in (".part", ".unreadable")}
+    left_out = (".part", ".unreadable")
+    return {p.name for p in folder.iterdir() if p.is_file() and p.suffix not in left_out}
 
 
 def _newest(folder):

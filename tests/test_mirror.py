@@ -8,6 +8,7 @@ import warnings
 
 import pytest
 
+import mirror as module
 from mirror import Mirror, write_whole
 from tests.toys import full_disk
 
@@ -32,7 +33,7 @@ def put(folder, events=None, checkpoint=None):
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
 def copy_of(run, tmp_path):
@@ -58,6 +59,13 @@ def test_a_checkpoint_that_gave_way_to_newer_ones_leaves_the_copy_too(run, tmp_p
     assert contents(mirror.target) == contents(run)
 
 
+def test_a_folder_within_the_run_is_left_alone(run, tmp_path):
+    (run / "plugins").mkdir()
+    mirror = copy_of(run, tmp_path)
+    mirror.wait(10)
+    assert len(contents(mirror.target)) == 2
+
+
 def test_what_is_half_written_or_unreadable_is_not_copied(run, tmp_path):
     (run / "checkpoint-0000000160.pt.part").write_bytes(b"half")
     (run / "checkpoint-0000000040.unreadable").write_bytes(b"broken")
@@ -66,18 +74,21 @@ def test_what_is_half_written_or_unreadable_is_not_copied(run, tmp_path):
     assert len(contents(mirror.target)) == 2
 
 
-def test_training_does_not_wait_for_a_drive_that_hangs(run, tmp_path):
-    mirror = copy_of(run, tmp_path)
-    mirror.target.mkdir()
-    hole = mirror.target / "events.out.tfevents.1.part"
-    os.mkfifo(hole)  # opening it for writing waits for a reader
+def test_training_does_not_wait_for_a_drive_that_hangs_and_is_told(run, tmp_path, monkeypatch):
+    mirror, answers = copy_of(run, tmp_path), threading.Event()
+    monkeypatch.setattr(os, "fsync", lambda file: answers.wait(10))
     began = time.monotonic()
     mirror.push()
     mirror.push()
     assert time.monotonic() - began < 1
     with pytest.warns(UserWarning, match="could not copy the run.*no answer within 0.2 s. It is s"):
         mirror.wait(0.2)
-    hole.read_bytes()  # it answers at last
+    monkeypatch.setattr(module, "PATIENCE", 0.1)
+    with pytest.warns(UserWarning, match="no answer within 0.1 s"):
+        mirror.push()  # long before the sitting ends
+    answers.set()
+    mirror.wait(10)
+    assert contents(mirror.target) == contents(run)
 
 
 def test_a_full_drive_costs_a_warning_and_leaves_the_last_copy_whole(run, tmp_path):
@@ -124,10 +135,14 @@ def test_a_drive_that_goes_away_in_the_middle_of_a_copy_leaves_no_half_file(
             mirror.push()
             mirror.wait(10)
     away.rename(drive)
+    assert any(path.suffix == ".part" for path in mirror.target.iterdir())
+    (run / put(run, checkpoint=80)).unlink()
+    put(run, checkpoint=160)
     mirror.wait(10)
     assert contents(mirror.target) == contents(run)
 
 
+@pytest.mark.skipif(not hasattr(os, "pwrite"), reason="Windows has no pwrite")
 def test_a_copy_that_reads_back_otherwise_does_not_take_the_place_of_the_last(
     tmp_path, monkeypatch
 ):
@@ -161,6 +176,24 @@ def test_a_new_machine_fetches_the_run_and_an_old_one_keeps_its_own(run, tmp_pat
     later = contents(run)
     copy_of(run, tmp_path).pull()  # the copy is behind
     assert contents(run) == later
+
+
+def test_a_fetch_that_is_killed_is_made_again(run, tmp_path, monkeypatch):
+    mirror = copy_of(run, tmp_path)
+    mirror.wait(10)
+    shutil.copytree(run, tmp_path / "kept")
+    shutil.rmtree(run)
+
+    def killed_after_one(path, content):
+        if any(run.iterdir()):
+            raise KeyboardInterrupt
+        write_whole(path, content)
+
+    with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+        dying.setattr(module, "write_whole", killed_after_one)
+        mirror.pull()
+    mirror.pull()
+    assert contents(run) == contents(tmp_path / "kept")
 
 
 def test_a_run_that_went_on_elsewhere_is_fetched_and_never_overwritten(run, tmp_path):

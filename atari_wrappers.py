@@ -331,7 +331,7 @@ class TensorboardSummaries(Summaries):
     """Summaries as TensorBoard event files.
 
     Points reach the disk every half minute and with each checkpoint. Where they cannot, on a full
-    disk for example, a warning says so once, and they are kept until there is space.
+    disk for example, a warning says so once, and they wait for space in memory while the run lasts.
     """
 
     def __init__(self, env, logdir=None):
@@ -352,7 +352,7 @@ class TensorboardSummaries(Summaries):
             self.flush()
 
     def state_dict(self):
-        """Returns what `load_state_dict` needs; no point before it is then only in memory."""
+        """Returns what `load_state_dict` needs, and brings the points before it to the disk."""
         self.flush()
         return super().state_dict()
 

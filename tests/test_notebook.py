@@ -1,4 +1,5 @@
 import ast
+import base64
 import os
 import re
 import statistics
@@ -14,6 +15,7 @@ import torch
 from nbclient import NotebookClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from benchmarks import reference
 from tests import notebook
 from tests.right_answers import RIGHT
 from tests.wrong_answers import WRONG
@@ -104,17 +106,19 @@ def test_readme_quotes_the_run_that_the_notebook_shows():
 
 
 def test_the_curve_that_is_shown_is_that_of_the_event_files():
-    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    events = EventAccumulator(str(ROOT / "logs" / "reference"), size_guidance={"scalars": 0})
-    points = events.Reload().Scalars("Episodes/reward_mean_100")
-    assert f"{points[-1].step / 1e6:.1f} million agent steps" == "2.5 million agent steps"
-    assert f"`reward_mean_100` of {points[-1].value:.0f} (event files" in readme
-    minutes = (points[-1].wall_time - points[0].wall_time) / 60
-    for text in (readme, " ".join(notebook.cells(notebook.read())["promise-cost"].split())):
-        assert (
-            "the first 2.5 million agent steps" in text
-            and f"{round(minutes)} minutes on two" in text
+    told = reference.figures(reference.curve())
+    steps = {mark: f"{step / 1e6:.1f} million" for mark, step in told["passed"].items()}
+    book = notebook.cells(notebook.read())["promise-cost"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for text in (" ".join(readme.split()), " ".join(book.split())):
+        assert f"curve of the first {told['steps'] / 1e6:.1f} million agent steps" in text
+        assert f"{told['hours']:.1f} hours on two cores that other programs used as well" in text
+        assert re.search(
+            rf"passes 400 after {steps[400]}( agent steps)? and 600 after {steps[600]}", text
         )
+    assert f"`reward_mean_100` of {told['score']:.0f} (event files" in " ".join(readme.split())
+    picture = (ROOT / "img" / "reference" / "curve.png").read_bytes()
+    assert base64.b64encode(picture).decode() in book
 
 
 def test_readme_counts_the_answers_that_are_known():

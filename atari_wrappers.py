@@ -7,9 +7,9 @@ that ends an episode for the learner while the game goes on. Lives are watched a
 agent step, outside the skip, as ALE's C++ environments do: both paths agree.
 """
 
+import io
 import os
 import socket
-import struct
 import time
 import warnings
 from collections import defaultdict, deque
@@ -20,8 +20,8 @@ import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
 from gymnasium.wrappers import FrameStackObservation, RecordEpisodeStatistics, TransformReward
+from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.record_writer import masked_crc32c
 from tensorboardX.summary import scalar
 
 from env_batch import (
@@ -399,9 +399,11 @@ class _EventFile:
     """
 
     def __init__(self, folder, purge_step):
-        # two sittings may start in one second
-        name = f"{time.time():.0f}.{socket.gethostname()}.{time.time_ns()}"
-        self._path, self._size, self._waiting = folder / f"events.out.tfevents.{name}", 0, []
+        began = f"{time.time():.0f}.{socket.gethostname()}"
+        # the nanoseconds tell two sittings that start in one second apart
+        self._path = folder / f"events.out.tfevents.{began}.{time.time_ns()}"
+        self._size, self._waiting = 0, io.BytesIO()
+        self._records = RecordWriter(self._waiting)
         self.add(Event(file_version="brain.Event:2"))
         if purge_step is not None:
             start = SessionLog(status=SessionLog.START)
@@ -409,22 +411,17 @@ class _EventFile:
 
     def add(self, event):
         event.wall_time = time.time()
-        data = event.SerializeToString()
-        length = struct.pack("<Q", len(data))
-        self._waiting += [length, _checksum(length), data, _checksum(data)]
+        self._records.write(event.SerializeToString())
 
     def flush(self):
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with open(self._path, "ab") as file:
             file.truncate(self._size)  # what a full disk left of the last try
-            file.write(b"".join(self._waiting))
+            file.write(self._waiting.getvalue())
             file.flush()
             self._size = file.tell()
-        self._waiting.clear()
-
-
-def _checksum(data):
-    return struct.pack("<I", masked_crc32c(data))
+        self._waiting.seek(0)
+        self._waiting.truncate()
 
 
 class NumpySummaries(Summaries):

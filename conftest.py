@@ -9,8 +9,8 @@ OUT = pytest.StashKey()
 
 
 def pytest_configure(config):
-    for name in ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG"):
-        os.environ.pop(name, None)  # nobody watches the tests
+    for name in ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG", "A2C_DRIVE"):
+        os.environ.pop(name, None)  # nobody watches the tests, or keeps them
     os.environ["A2C_MINUTES"] = "0.3"
     config.stash[OUT] = folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     os.environ["A2C_OUT"] = folder.name

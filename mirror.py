@@ -93,9 +93,8 @@ class Mirror:
                 self._copy(name)
             for name in _names(self.target) - here:
                 if name < _newest(self.source) and name.startswith("checkpoint-"):
-                    (self.target / name).write_bytes(
-                        b""
-                    )  # else Drive's bin fills with 13 MB a time
+                    # emptied first: in Colab it goes to Google Drive's bin, which counts
+                    (self.target / name).write_bytes(b"")
                     (self.target / name).unlink()
             self._failure = self._said = None
         except OSError as e:
@@ -105,13 +104,14 @@ class Mirror:
         source, target = self.source / name, self.target / name
         try:
             state = source.stat()
+            mark = state.st_size, state.st_mtime_ns
+            if self._copied.get(name) == mark and _has_size(target, state.st_size):
+                return
             content = source.read_bytes()
         except FileNotFoundError:
             return  # a newer checkpoint took its place
-        mark = state.st_size, state.st_mtime_ns
-        if self._copied.get(name) != mark or not _has_size(target, len(content)):
-            write_whole(target, content)
-            self._copied[name] = mark
+        write_whole(target, content)
+        self._copied[name] = mark
 
     def _report(self):
         if self._failure and self._failure != self._said:

@@ -1,7 +1,5 @@
 """One sitting of the notebook's training in a process of its own, for tests that interrupt it."""
 
-import sys
-
 import checkpoints
 from tests import notebook
 
@@ -18,7 +16,7 @@ SMALL = [  # what makes a sitting start sooner
 ]
 
 
-def main(minutes):
+def main():
     """Trains, says what is saved, and plays a little with what there is."""
     checkpoints.SAVE_EVERY = 0.25
     given = notebook.training(SMALL, ["watching-evaluate"])
@@ -31,10 +29,10 @@ def main(minutes):
 
     given["checkpoints"].save = save_and_say
     print("training", flush=True)
-    given["train"](minutes)
+    given["train"](minutes=0)
     game = given["nature_dqn_env"](given["GAME"], summaries=False, clip_reward=False)
     print("played", given["evaluate"](game, given["policy"], t_max=50), flush=True)
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]))
+    main()

@@ -50,6 +50,16 @@ def test_a_push_copies_every_file_and_then_what_changed(run, tmp_path):
     assert contents(mirror.target) == contents(run) and len(contents(run)) == 3
 
 
+def test_what_has_not_changed_is_neither_read_nor_written_again(run, tmp_path, monkeypatch):
+    mirror = copy_of(run, tmp_path)
+    mirror.wait(10)
+    touched = []
+    monkeypatch.setattr(module, "write_whole", lambda path, content: touched.append(path))
+    monkeypatch.setattr(module.Path, "read_bytes", touched.append)
+    mirror.wait(10)
+    assert not touched
+
+
 def test_a_checkpoint_that_gave_way_to_newer_ones_leaves_the_copy_too(run, tmp_path):
     mirror = copy_of(run, tmp_path)
     mirror.wait(10)

@@ -27,10 +27,10 @@ ROOT = notebook.PATH.parent
 class Sitting:
     """A process that trains in A2C_OUT=out; `said` is what it has written so far."""
 
-    def __init__(self, out, minutes=0):
+    def __init__(self, out):
         self.said, self._log = "", open(out / "said.txt", "w+")
         self.process = psutil.Popen(
-            [sys.executable, "-m", "tests.sitting", str(minutes)],
+            [sys.executable, "-m", "tests.sitting"],
             cwd=ROOT,
             env={**os.environ, "A2C_OUT": str(out)},
             stdout=self._log,

@@ -120,9 +120,9 @@ class OldGym21(gym.Env):
 def full_disk(size):
     """Lets no file grow beyond size bytes: a write fails midway, as on a disk that is full."""
     resource = pytest.importorskip("resource", reason="Windows has no limits of this kind")
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))

@@ -1,73 +1,155 @@
 """What the reference run shows: python benchmarks/reference.py reads its event files.
 
-The run is the notebook's, with the default settings as they stand; `logs/reference/` holds its
-event files and its last checkpoint. Draws `img/reference/curve.png` and prints the figures that
-README and notebook quote.
+The run is the notebook's, with the settings as they stand. `logs/reference/` holds its event files
+and weights; they are taken from a finished run by `python benchmarks/reference.py take FOLDER`, the
+folder being the `A2C_OUT` of that run. Draws `img/reference/curve.png` and `breakthrough.png`, and
+prints the figures that README and notebook quote.
 """
 
 import logging
+import shutil
+import sys
 from pathlib import Path
 
+import imageio.v3 as iio
 import matplotlib.pyplot as plt
+import numpy as np
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 KIT = Path(__file__).parent.parent
-LINES = {  # raw scores of whole games after 10M agent steps, and the marks of the assignment
-    "random play": 149,
-    "8 points": 400,
-    "10 points": 600,
-    "A2C of the PPO paper": 744.5,
+RUN, VIDEOS, PICTURES = (KIT / name / "reference" for name in ("logs", "videos", "img"))
+MARKS = (400, 600)
+LINES = {  # raw scores of whole games: the marks, and others' A2C after as many agent steps
+    150: "random play",
+    400: "8 points",
+    600: "10 points",
+    627: "Stable-Baselines3 zoo",
+    750: "PPO paper, SLM Lab",
 }
 
 
-def curve(folder=KIT / "logs" / "reference"):
-    """Returns reward_mean_100 as a list of points with step, value and wall_time (in seconds)."""
+def curve(folder=RUN, name="reward_mean_100"):
+    """Returns a curve of `Episodes/` as a list of points with step, value and wall_time (s)."""
     logging.getLogger("tensorboard").setLevel(logging.ERROR)  # a run that goes on is no news
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    return events.Scalars("Episodes/reward_mean_100")
+    return events.Scalars(f"Episodes/{name}")
 
 
 def figures(points):
-    """Returns agent steps, score, hours of training, and the agent step at which a mark was passed.
+    """Returns agent steps, score and hours of training, and both steps and hours up to each mark.
 
     The hours leave out what lies between two sittings: waits of more than a minute.
     """
-    times = [point.wall_time for point in points]
-    waits = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
-    passed = {
-        mark: next((point.step for point in points if point.value >= mark), None)
-        for mark in (400, 600)
-    }
-    return {
-        "steps": points[-1].step,
-        "score": points[-1].value,
-        "hours": sum(wait for wait in waits if wait < 60) / 3600,
-        "passed": passed,
-    }
+    waits = np.diff([point.wall_time for point in points], prepend=points[0].wall_time)
+    hours = np.cumsum(np.where(waits < 60, waits, 0)) / 3600
+    passed = {}
+    for mark in MARKS:
+        first = next((k for k, point in enumerate(points) if point.value >= mark), None)
+        passed[mark] = None if first is None else (points[first].step, hours[first])
+    last = points[-1]
+    return {"steps": last.step, "score": last.value, "hours": hours[-1], "passed": passed}
+
+
+def table(told, speed):
+    """Returns README's table of times, as Markdown.
+
+    Args:
+        told: What `figures` returns.
+        speed: Agent steps per second on the same machine with nothing beside, for computed times.
+    """
+    ways = [*told["passed"].values(), (told["steps"], told["hours"])]
+    own = told["steps"] / told["hours"] / 3600
+    measured = " | ".join(f"{hours:.1f} hours" for _, hours in ways)
+    computed = " | ".join(f"{steps / speed / 3600:.1f} hours" for steps, _ in ways)
+    head = " | ".join([*(f"to {mark}" for mark in told["passed"]), "to the end"])
+    return "\n".join(
+        [
+            f"| hardware | agent steps/s | {head} |",
+            "|---" * (len(ways) + 2) + "|",
+            f"| two CPU cores, no GPU, other programs beside: measured | {own:,.0f} | {measured} |",
+            f"| the same, nothing beside: the speed measured, the times computed | {speed:,.0f} "
+            f"| {computed} |",
+            "| a GPU: not measured yet |" + " |" * (len(ways) + 1),
+        ]
+    )
 
 
 def draw(points, path):
     """Draws the curve with the marks and what others have published."""
-    plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
-    figure, axis = plt.subplots(figsize=(7, 3.2), layout="constrained", dpi=100)
-    axis.plot([point.step for point in points], [point.value for point in points])
-    for name, score in LINES.items():
+    figure, axis = plt.subplots(figsize=(7.4, 3.6), layout="constrained", dpi=100)
+    axis.plot([point.step / 1e6 for point in points], [point.value for point in points])
+    beside = dict(transform=axis.get_yaxis_transform(), color="gray", fontsize=9)
+    for score, name in LINES.items():
         axis.axhline(score, color="gray", linestyle=":", linewidth=1)
-        axis.text(points[-1].step, score + 6, name, color="gray", fontsize=9, ha="right")
-    axis.set(xlabel="agent steps", ylabel="reward_mean_100", xlim=(0, None), ylim=(0, None))
-    axis.ticklabel_format(axis="x", style="sci", scilimits=(6, 6))
+        place = "top" if score == 600 else "bottom" if score == 627 else "center"
+        axis.text(1.01, score, f"{name} {score}", va=place, **beside)
+    axis.set(ylabel="reward_mean_100", ylim=(0, None))
+    _finish(figure, path)
+
+
+def draw_breakthrough(scores, lengths, path, window=100_000):
+    """Draws score, length of a game and points per step, averaged over windows of agent steps."""
+    at = np.array([point.step for point in scores]) // window
+    score, length = (
+        np.bincount(at, [point.value for point in points]) / np.bincount(at)
+        for points in (scores, lengths)
+    )
+    curves = {
+        "score of\na game": score,
+        "agent steps\nin a game": length,
+        "points per 100\nagent steps": 100 * score / length,
+    }
+    figure, axes = plt.subplots(3, figsize=(7, 4.6), layout="constrained", dpi=100, sharex=True)
+    for axis, (label, values) in zip(axes, curves.items(), strict=True):
+        axis.plot((np.arange(len(values)) + 0.5) * window / 1e6, values)
+        axis.set(ylabel=label, ylim=(0, None))
+    figure.align_ylabels()
+    _finish(figure, path)
+
+
+def _finish(figure, path):
+    figure.axes[-1].set(xlabel="agent steps, millions", xlim=(0, None))
+    for axis in figure.axes:
+        axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)
     plt.close(figure)
 
 
+def take(out):
+    """Makes a finished run the reference: its event files, weights and videos replace the old."""
+    runs = {path.parent for path in out.glob("logs/*/events.out.*")}
+    if len(runs) != 1:
+        raise ValueError(f"{out / 'logs'} holds the curves of {len(runs)} runs, expected one")
+    for folder in (RUN, VIDEOS):
+        shutil.rmtree(folder, ignore_errors=True)
+    RUN.mkdir()
+    for path in [*sorted(runs.pop().glob("events.out.*")), out / "weights.pt"]:
+        shutil.copy2(path, RUN)
+    shutil.copytree(out / "videos", VIDEOS)
+    animate(VIDEOS / "False" / "rl-video-episode-0.mp4", PICTURES / "agent.gif")
+
+
+def animate(video, path, first=60, count=180):
+    """Makes an animation of some agent steps of a video, every second of them, in 16 colours."""
+    frames = iio.imread(video, plugin="FFMPEG")[first : first + count : 2]
+    images = [Image.fromarray(frame).resize((240, 315), Image.NEAREST) for frame in frames]
+    palette = images[0].quantize(16, method=Image.Quantize.MAXCOVERAGE)
+    small = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    small[0].save(path, save_all=True, append_images=small[1:], duration=2000 / 15, loop=0)
+
+
 def main():
     """Draws and prints."""
+    if sys.argv[1:2] == ["take"]:
+        take(Path(sys.argv[2]))
     points = curve()
-    draw(points, KIT / "img" / "reference" / "curve.png")
+    draw(points, PICTURES / "curve.png")
+    draw_breakthrough(curve(name="total"), curve(name="length"), PICTURES / "breakthrough.png")
     told = figures(points)
     print(
         f"{told['steps']:,} agent steps in {told['hours']:.1f} hours: {told['score']:.0f}; "
-        f"400 passed at {told['passed'][400]}, 600 at {told['passed'][600]}"
+        f"marks passed (agent steps, hours): {told['passed']}"
     )
 
 

@@ -1,5 +1,4 @@
 import ast
-import base64
 import os
 import re
 import statistics
@@ -15,7 +14,6 @@ import torch
 from nbclient import NotebookClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from benchmarks import reference
 from tests import notebook
 from tests.right_answers import RIGHT
 from tests.wrong_answers import WRONG
@@ -90,35 +88,6 @@ def test_outputs_name_no_path_of_a_machine():
 
 
 # the figures that are told
-
-
-def test_readme_quotes_the_run_that_the_notebook_shows():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    book = notebook.read()
-    (cell,) = (cell for cell in book.cells if cell["id"] == "training-run")
-    score = re.search(r"reward_mean_100 (\d+)", cell.outputs[0]["data"]["text/plain"])[1]
-    steps, speed = re.search(
-        r"([\d,]+) of .* agent steps, ([\d,]+) a second", cell.outputs[1].text
-    ).groups()
-    hours = 10_000_000 / float(speed.replace(",", "")) / 3600
-    row = f"| {speed} | {steps} agent steps, `reward_mean_100` {score} | {hours:.1f} hours |"
-    assert row in readme
-
-
-def test_the_curve_that_is_shown_is_that_of_the_event_files():
-    told = reference.figures(reference.curve())
-    steps = {mark: f"{step / 1e6:.1f} million" for mark, step in told["passed"].items()}
-    book = notebook.cells(notebook.read())["promise-cost"]
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for text in (" ".join(readme.split()), " ".join(book.split())):
-        assert f"curve of the first {told['steps'] / 1e6:.1f} million agent steps" in text
-        assert f"{told['hours']:.1f} hours on two cores that other programs used as well" in text
-        assert re.search(
-            rf"passes 400 after {steps[400]}( agent steps)? and 600 after {steps[600]}", text
-        )
-    assert f"`reward_mean_100` of {told['score']:.0f} (event files" in " ".join(readme.split())
-    picture = (ROOT / "img" / "reference" / "curve.png").read_bytes()
-    assert base64.b64encode(picture).decode() in book
 
 
 def test_readme_counts_the_answers_that_are_known():

@@ -1,0 +1,110 @@
+"""The settings beside other choices, in short runs: python benchmarks/study.py, hours on a laptop.
+
+Trains the notebook with each choice and seed for the first million agent steps of the full run, one
+run on each core; runs that were cut short go on, and those that are recorded are not repeated.
+Writes `benchmarks/study.json` and the table, `benchmarks/study.md`. The curves stay in
+`$A2C_OUT/logs`, by default below `benchmarks/study/`.
+"""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import numpy as np
+
+FOLDER = Path(__file__).parent
+FIGURES = FOLDER / "study.json"
+STEPS, LAST = 1_000_000, 200_000  # agent steps of a run, and those at its end that are compared
+SEEDS = (1, 2)
+CHOICES = {  # name: what it changes in the notebook's settings, as (old text, new text)
+    "as they stand": [],
+    "RMSprop's eps 3e-3": [("eps=1e-5", "eps=3e-3")],
+    "learning rate 1.4e-3": [("lr=7e-4", "lr=1.4e-3")],
+    "entropy bonus 0.02": [("0.25, 0.01, 0.5", "0.25, 0.02, 0.5")],
+    "16 environments × 10 agent steps": [("NENVS, NSTEPS = 16, 5", "NENVS, NSTEPS = 16, 10")],
+    "32 environments × 5 agent steps": [("NENVS, NSTEPS = 16, 5", "NENVS, NSTEPS = 32, 5")],
+}
+
+
+def train(choice, seed):
+    """Trains one run to STEPS, its learning rate as in the full run; returns its figures."""
+    from benchmarks.reference import curve
+    from tests.notebook import training
+
+    run = f"study-{list(CHOICES).index(choice)}-{seed}"
+    own = [("SEED = 7", f"SEED = {seed}"), ('"first-run"', f'"{run}"')]
+    given = training([("settings-cell", *change) for change in [*own, *CHOICES[choice]]])
+    given["TOTAL_STEPS"] = STEPS  # the schedule was made before, for the full run
+    given["train"](minutes=0)
+    given["runner"].summaries.flush()
+    late = [point.value for point in curve(given["RUN"], "total") if point.step > STEPS - LAST]
+    return {"score": np.mean(late), "reward_mean_100": curve(given["RUN"])[-1].value}
+
+
+def train_apart(choice, seed, cores):
+    """Trains one run in a process of its own, on a core from a queue; returns its figures."""
+    core = cores.get()
+    command = [sys.executable, __file__, choice, str(seed), str(core)]
+    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
+    try:
+        done = subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE, text=True)
+    finally:
+        cores.put(core)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def render(results):
+    """Returns the table as Markdown, the best mean score first.
+
+    Args:
+        results: {choice: {seed: figures}}; a choice that lacks a seed is left out.
+    """
+    table = []
+    for choice, by_seed in results.items():
+        if set(by_seed) == set(map(str, SEEDS)):
+            scores = [by_seed[str(seed)]["score"] for seed in SEEDS]
+            graded = [by_seed[str(seed)]["reward_mean_100"] for seed in SEEDS]
+            table.append((np.mean(scores), choice, *scores, np.mean(scores), np.mean(graded)))
+    seeds = " | ".join(f"seed {seed}" for seed in SEEDS)
+    lines = [f"| settings | {seeds} | mean | `reward_mean_100` |", "|---" * (len(SEEDS) + 3) + "|"]
+    for _, choice, *figures in sorted(table, reverse=True):
+        lines.append(f"| {choice} | {' | '.join(f'{figure:.0f}' for figure in figures)} |")
+    return "\n".join(lines)
+
+
+def main():
+    """Trains what is not recorded yet, and writes after every run."""
+    os.environ.setdefault("A2C_OUT", str(FOLDER / "study"))
+    results = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    cores = queue.SimpleQueue()
+    for core in range(os.cpu_count()):
+        cores.put(core)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs = {
+            pool.submit(train_apart, choice, seed, cores): (choice, str(seed))
+            for choice in CHOICES
+            for seed in SEEDS
+            if str(seed) not in results.get(choice, {})
+        }
+        for run in as_completed(runs):
+            choice, seed = runs[run]
+            results.setdefault(choice, {})[seed] = run.result()
+            FIGURES.write_text(json.dumps(results, indent=1) + "\n")
+            print(choice, seed, run.result(), flush=True)
+    (FOLDER / "study.md").write_text(render(results) + "\n", encoding="utf-8")
+    print(render(results))
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(FOLDER.parent))
+    if sys.argv[1:]:  # one run, as train_apart asks for it
+        choice, seed, core = sys.argv[1:]
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {int(core)})
+        print(json.dumps(train(choice, int(seed))))
+    else:
+        main()

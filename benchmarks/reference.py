@@ -37,18 +37,28 @@ def curve(folder=RUN, name="reward_mean_100"):
 
 
 def figures(points):
-    """Returns agent steps, score and hours of training, and both steps and hours up to each mark.
+    """Returns what a curve tells, in agent steps and hours of training.
 
     The hours leave out what lies between two sittings: waits of more than a minute.
+
+    Returns:
+        A dict of `steps`, `hours` and `score` at the end, `early` (steps and score after the ten
+        minutes of a first sitting) and `passed`, {mark: (steps, hours)} or None where it was not.
     """
     waits = np.diff([point.wall_time for point in points], prepend=points[0].wall_time)
     hours = np.cumsum(np.where(waits < 60, waits, 0)) / 3600
     passed = {}
     for mark in MARKS:
         first = next((k for k, point in enumerate(points) if point.value >= mark), None)
-        passed[mark] = None if first is None else (points[first].step, hours[first])
-    last = points[-1]
-    return {"steps": last.step, "score": last.value, "hours": hours[-1], "passed": passed}
+        passed[mark] = None if first is None else (points[first].step, float(hours[first]))
+    early, last = points[np.searchsorted(hours, 1 / 6, side="right") - 1], points[-1]
+    return {
+        "steps": last.step,
+        "hours": float(hours[-1]),
+        "score": last.value,
+        "early": (early.step, early.value),
+        "passed": passed,
+    }
 
 
 def table(told, speed):
@@ -56,23 +66,28 @@ def table(told, speed):
 
     Args:
         told: What `figures` returns.
-        speed: Agent steps per second on the same machine with nothing beside, for computed times.
+        speed: Agent steps per second where nothing runs beside, as `throughput.py` measures it.
     """
-    ways = [*told["passed"].values(), (told["steps"], told["hours"])]
+    ways = {f"to {mark}": way for mark, way in told["passed"].items()}
+    ways["to the end"] = told["steps"], told["hours"]
     own = told["steps"] / told["hours"] / 3600
-    measured = " | ".join(f"{hours:.1f} hours" for _, hours in ways)
-    computed = " | ".join(f"{steps / speed / 3600:.1f} hours" for steps, _ in ways)
-    head = " | ".join([*(f"to {mark}" for mark in told["passed"]), "to the end"])
-    return "\n".join(
-        [
-            f"| hardware | agent steps/s | {head} |",
-            "|---" * (len(ways) + 2) + "|",
-            f"| two CPU cores, no GPU, other programs beside: measured | {own:,.0f} | {measured} |",
-            f"| the same, nothing beside: the speed measured, the times computed | {speed:,.0f} "
-            f"| {computed} |",
-            "| a GPU: not measured yet |" + " |" * (len(ways) + 1),
-        ]
-    )
+    measured = " | ".join(f"{hours:.1f} hours" for _, hours in ways.values())
+    computed = " | ".join(f"{steps / speed / 3600:.1f} hours" for steps, _ in ways.values())
+    rows = [
+        f"| hardware | agent steps/s | {' | '.join(ways)} |",
+        "|---" * (len(ways) + 2) + "|",
+        f"| two CPU cores, no GPU, other programs beside: measured | {own:,.0f} | {measured} |",
+        f"| the same with nothing beside: computed from the speed | {speed:,.0f} | {computed} |",
+        f"| a GPU: not measured yet |{' |' * (len(ways) + 1)}",
+    ]
+    return "\n".join(rows)
+
+
+def window(scores, lengths, since, until):
+    """Returns length of a game, and points in 100 agent steps, between two agent steps."""
+    within = [k for k, point in enumerate(scores) if since < point.step <= until]
+    score, length = (np.mean([curve[k].value for k in within]) for curve in (scores, lengths))
+    return length, 100 * score / length
 
 
 def draw(points, path):
@@ -88,21 +103,19 @@ def draw(points, path):
     _finish(figure, path)
 
 
-def draw_breakthrough(scores, lengths, path, window=100_000):
+def draw_breakthrough(scores, lengths, path, width=100_000):
     """Draws score, length of a game and points per step, averaged over windows of agent steps."""
-    at = np.array([point.step for point in scores]) // window
-    score, length = (
-        np.bincount(at, [point.value for point in points]) / np.bincount(at)
-        for points in (scores, lengths)
-    )
+    starts = np.arange(0, scores[-1].step, width)
+    windows = [window(scores, lengths, start, start + width) for start in starts]
+    length, density = np.transpose(windows)
     curves = {
-        "score of\na game": score,
+        "score of\na game": length * density / 100,
         "agent steps\nin a game": length,
-        "points per 100\nagent steps": 100 * score / length,
+        "points in 100\nagent steps": density,
     }
     figure, axes = plt.subplots(3, figsize=(7, 4.6), layout="constrained", dpi=100, sharex=True)
     for axis, (label, values) in zip(axes, curves.items(), strict=True):
-        axis.plot((np.arange(len(values)) + 0.5) * window / 1e6, values)
+        axis.plot((starts + width / 2) / 1e6, values)
         axis.set(ylabel=label, ylim=(0, None))
     figure.align_ylabels()
     _finish(figure, path)
@@ -118,9 +131,10 @@ def _finish(figure, path):
 
 def take(out):
     """Makes a finished run the reference: its event files, weights and videos replace the old."""
-    runs = {path.parent for path in out.glob("logs/*/events.out.*")}
+    runs = {path.parent for path in out.glob("logs/*/events.out.*")} - {out / "logs" / RUN.name}
     if len(runs) != 1:
-        raise ValueError(f"{out / 'logs'} holds the curves of {len(runs)} runs, expected one")
+        names = sorted(path.name for path in runs)
+        raise ValueError(f"{out / 'logs'} holds the runs {names}, expected one: move others away")
     for folder in (RUN, VIDEOS):
         shutil.rmtree(folder, ignore_errors=True)
     RUN.mkdir()
@@ -146,11 +160,7 @@ def main():
     points = curve()
     draw(points, PICTURES / "curve.png")
     draw_breakthrough(curve(name="total"), curve(name="length"), PICTURES / "breakthrough.png")
-    told = figures(points)
-    print(
-        f"{told['steps']:,} agent steps in {told['hours']:.1f} hours: {told['score']:.0f}; "
-        f"marks passed (agent steps, hours): {told['passed']}"
-    )
+    print(figures(points))
 
 
 if __name__ == "__main__":

@@ -2,42 +2,55 @@
 
 The run is the notebook's, with the settings as they stand. `logs/reference/` holds its event files
 and weights; they are taken from a finished run by `python benchmarks/reference.py take FOLDER`, the
-folder being the `A2C_OUT` of that run. Draws `img/reference/curve.png` and `breakthrough.png`, and
-prints the figures that README and notebook quote.
+folder being the `A2C_OUT` of that run. Draws `img/reference/curve.png` and `breakthrough.png`, puts
+the pictures of the notebook's first cells into it, and prints the figures that README and notebook
+quote.
 """
 
+import base64
 import logging
+import re
 import shutil
 import sys
 from pathlib import Path
 
 import imageio.v3 as iio
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 KIT = Path(__file__).parent.parent
+NOTEBOOK = KIT / "a2c_assignment.ipynb"
 RUN, VIDEOS, PICTURES = (KIT / name / "reference" for name in ("logs", "videos", "img"))
+EMBEDDED = {"agent": PICTURES / "agent.gif", "curve": PICTURES / "curve.png"}  # by their label
+GRADED, SCORE, LENGTH = (f"Episodes/{name}" for name in ("reward_mean_100", "total", "length"))
 MARKS = (400, 600)
 LINES = {  # raw scores of whole games: the marks, and others' A2C after as many agent steps
     150: "random play",
     400: "8 points",
     600: "10 points",
     627: "Stable-Baselines3 zoo",
-    750: "PPO paper, SLM Lab",
+    750: "PPO paper (745), SLM Lab",
+    784: "SLM Lab with GAE",
 }
 
 
-def curve(folder=RUN, name="reward_mean_100"):
-    """Returns a curve of `Episodes/` as a list of points with step, value and wall_time (s)."""
+def curves(folder=RUN):
+    """Returns {tag: points} of a run; a point has step, value and wall_time (s)."""
     logging.getLogger("tensorboard").setLevel(logging.ERROR)  # a run that goes on is no news
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    return events.Scalars(f"Episodes/{name}")
+    return {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
+
+
+def mean(points, since, until):
+    """Returns the mean of a curve between two agent steps."""
+    return np.mean([point.value for point in points if since < point.step <= until])
 
 
 def figures(points):
-    """Returns what a curve tells, in agent steps and hours of training.
+    """Returns what a curve of scores tells, in agent steps and hours of training.
 
     The hours leave out what lies between two sittings: waits of more than a minute.
 
@@ -85,9 +98,8 @@ def table(told, speed):
 
 def window(scores, lengths, since, until):
     """Returns length of a game, and points in 100 agent steps, between two agent steps."""
-    within = [k for k, point in enumerate(scores) if since < point.step <= until]
-    score, length = (np.mean([curve[k].value for k in within]) for curve in (scores, lengths))
-    return length, 100 * score / length
+    length = mean(lengths, since, until)
+    return length, 100 * mean(scores, since, until) / length
 
 
 def draw(points, path):
@@ -97,7 +109,7 @@ def draw(points, path):
     beside = dict(transform=axis.get_yaxis_transform(), color="gray", fontsize=9)
     for score, name in LINES.items():
         axis.axhline(score, color="gray", linestyle=":", linewidth=1)
-        place = "top" if score == 600 else "bottom" if score == 627 else "center"
+        place = "top" if score in (600, 750) else "bottom" if score in (627, 784) else "center"
         axis.text(1.01, score, f"{name} {score}", va=place, **beside)
     axis.set(ylabel="reward_mean_100", ylim=(0, None))
     _finish(figure, path)
@@ -153,14 +165,26 @@ def animate(video, path, first=60, count=180):
     small[0].save(path, save_all=True, append_images=small[1:], duration=2000 / 15, loop=0)
 
 
+def embed(path=NOTEBOOK):
+    """Puts the pictures into a notebook as data, in the place of older ones of the same label."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        for label, picture in EMBEDDED.items():
+            older = rf"(?m)^(\[{label}\]: data:image/\w+;base64,).*$"
+            data = base64.b64encode(picture.read_bytes()).decode()
+            cell.source = re.sub(older, rf"\g<1>{data}", cell.source)
+    nbformat.write(notebook, path)
+
+
 def main():
-    """Draws and prints."""
+    """Draws, embeds and prints."""
     if sys.argv[1:2] == ["take"]:
         take(Path(sys.argv[2]))
-    points = curve()
-    draw(points, PICTURES / "curve.png")
-    draw_breakthrough(curve(name="total"), curve(name="length"), PICTURES / "breakthrough.png")
-    print(figures(points))
+    run = curves()
+    draw(run[GRADED], PICTURES / "curve.png")
+    draw_breakthrough(run[SCORE], run[LENGTH], PICTURES / "breakthrough.png")
+    embed()
+    print(figures(run[GRADED]))
 
 
 if __name__ == "__main__":

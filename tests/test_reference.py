@@ -1,5 +1,5 @@
-import base64
 import json
+import re
 from types import SimpleNamespace
 
 import imageio.v3 as iio
@@ -14,9 +14,15 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def told():
+def run():
+    """The curves of the event files."""
+    return reference.curves()
+
+
+@pytest.fixture(scope="module")
+def told(run):
     """The figures of the event files."""
-    return reference.figures(reference.curve())
+    return reference.figures(run[reference.GRADED])
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +62,52 @@ def test_readme_and_notebook_tell_what_the_event_files_show(told):
         assert f"{told['hours']:.1f} hours on two cores" in text
 
 
+def test_the_notebook_embeds_the_pictures_of_the_reference_run(tmp_path):
+    source = notebook.PATH.read_text(encoding="utf-8")
+    older, changed = re.subn(r"(data:image/\w+;base64,)[\w+/]{9}", r"\1AnOlderOne", source)
+    copy = tmp_path / "copy.ipynb"
+    copy.write_text(older, encoding="utf-8")
+    reference.embed(copy)
+    assert changed == len(reference.EMBEDDED)
+    assert copy.read_text(encoding="utf-8") == source
+
+
+EARLY, END = (0.15, 0.3), (9, 10)  # spans in million agent steps
+
+
 @pytest.mark.parametrize(
-    ("cell_id", "name"), [("promise", "agent.gif"), ("promise-cost", "curve.png")]
+    ("comment", "name", "spans"),
+    [
+        ("near {:.0f} up to 0.8 million", reference.GRADED, [(0.3, 0.8)]),
+        ("near {:.0f} up to 5.3 million", reference.GRADED, [(3.4, 5.3)]),
+        ("{:.2f} early on, {:.2f} at", "A2C/coefficient_of_determination", [EARLY, END]),
+        (
+            "to {:.2f} while the first tactic pays off, back to {:.2f} up to 0.8 million, down to "
+            "{:.2f} between 1.2 and 2 million as it learns to survive; then it settles at {:.2f}",
+            "A2C/entropy",
+            [EARLY, (0.3, 0.8), (1.2, 2), END],
+        ),
+        ("with the rewards, from {:.2f} to {:.2f}", "A2C/value_loss", [EARLY, END]),
+        ("rise together, from {:.1f} to {:.1f}", "A2C/value_targets", [EARLY, END]),
+        ("rise together, from {:.1f} to {:.1f}", "A2C/value_predictions", [EARLY, END]),
+        ("grows from {:.2f} to {:.2f}", "A2C/gradient_norm", [EARLY, END]),
+    ],
 )
-def test_the_notebook_embeds_the_pictures_of_the_reference_run(cell_id, name):
-    picture = (ROOT / "img" / "reference" / name).read_bytes()
-    assert base64.b64encode(picture).decode() in notebook.cells(notebook.read())[cell_id]
+def test_a_comment_on_a_curve_tells_its_means(run, comment, name, spans):
+    means = [reference.mean(run[name], 1e6 * since, 1e6 * until) for since, until in spans]
+    assert comment.format(*means) in notebook.cells(notebook.read())["curves-comments"]
+
+
+def test_the_comments_tell_scores_and_clipped_updates(run, told):
+    comments = notebook.cells(notebook.read())["curves-comments"]
+    climbed = [point.value for point in run[reference.GRADED] if point.step <= 3.4e6][-1]
+    assert f"it climbs, to {climbed:.0f} at 3.4 million" in comments
+    assert f"ends at {told['score']:.0f}" in comments
+    early, end = (
+        np.mean([p.value > 0.5 for p in run["A2C/gradient_norm"] if since < p.step / 1e6 <= until])
+        for since, until in (EARLY, END)
+    )
+    assert f"touches {early:.0%} of the updates early on and {end:.0%} at the end" in comments
 
 
 def test_a_wait_between_two_sittings_is_not_training():
@@ -83,8 +129,8 @@ def test_readme_shows_the_recorded_games(results):
     assert evaluation.table(results) in README
 
 
-def test_readme_tells_where_the_score_comes_from(results):
-    curves = reference.curve(name="total"), reference.curve(name="length")
+def test_readme_tells_where_the_score_comes_from(results, run):
+    curves = run[reference.SCORE], run[reference.LENGTH]
     text = " ".join(README.split())
     for since, until, told in (
         (0, 0.1, "a game lasts {:,.0f} agent steps and scores {:.0f} points in each 100 of them"),
@@ -131,10 +177,13 @@ def test_a_video_of_each_kind_is_there(kind):
 
 
 def test_the_best_mean_comes_first_and_a_choice_without_all_seeds_is_left_out():
+    def run(*late, graded):
+        return {"scores": [9] * 8 + list(late), "reward_mean_100": graded}
+
     results = {
-        "low": {"1": {"score": 1, "reward_mean_100": 5}, "2": {"score": 2, "reward_mean_100": 6}},
-        "high": {"1": {"score": 3, "reward_mean_100": 7}, "2": {"score": 5, "reward_mean_100": 7}},
-        "half": {"1": {"score": 9, "reward_mean_100": 9}},
+        "low": {"1": run(0, 2, graded=5), "2": run(2, 2, graded=6)},
+        "high": {"1": run(3, 3, graded=7), "2": run(4, 6, graded=7)},
+        "half": {"1": run(9, 9, graded=9)},
     }
     rows = study.render(results).splitlines()[2:]
     assert rows == ["| high | 3 | 5 | 4 | 7 |", "| low | 1 | 2 | 2 | 6 |"]

@@ -31,6 +31,8 @@ JOIN = "trajectory[key] = join(steps)"
 ADVANTAGES = '(trajectory["value_targets"] - trajectory["values"]).detach()'
 ENTROPY = 'torch.distributions.Categorical(logits=trajectory["logits"]).entropy().mean()'
 CLIP = "norm = nn.utils.clip_grad_norm_(parameters, self.max_grad_norm, error_if_nonfinite=True)"
+LOSS_AND_BONUS = "loss = self.loss(trajectory) - self.entropy_coef * self.entropy(trajectory)"
+LOSS_OF_PARTS = LOSS_AND_BONUS.replace("self.loss(trajectory)", "sum(self.loss(trajectory))")
 PARAMETERS = "parameters = self.policy.model.parameters()"
 LOGITS_HEAD = "self.logits = orthogonal(nn.Linear(512, n_actions), 0.01)"
 VALUE_HEAD = "self.value = orthogonal(nn.Linear(512, 1), 1.0)"
@@ -1106,6 +1108,93 @@ STEP_MISTAKES = [
     ),
 ]
 
+CURVES_MISTAKES = [  # right for the learner, wrong for what is drawn and recorded
+    Wrong(
+        "curves-values-in-a-column",
+        "Curves",
+        (
+            (POLICY, "values.squeeze(-1)", "values"),
+            (TARGETS, BOOTSTRAP, BOOTSTRAP + "[:, 0]"),
+            (LEARNER, ADVANTAGES, ADVANTAGES.replace('"values"]', '"values"][:, 0]')),
+            (LEARNER, 'F.mse_loss(trajectory["values"]', 'F.mse_loss(trajectory["values"][:, 0]'),
+        ),
+        "values are [30, 1] after merging, expected [30]: squeeze",
+    ),
+    Wrong(
+        "curves-no-logits",
+        "Curves",
+        ((POLICY, '"logits": logits', '"scores": logits'), (LEARNER, '"logits"', '"scores"')),
+        "the merged trajectory has no logits, expected [30, N_ACTIONS]",
+    ),
+    Wrong(
+        "curves-policy-loss-not-negated",
+        "Curves",
+        (
+            (LEARNER, "return -(advantages", "return (advantages"),
+            (LEARNER, "return self.policy_loss", "return -self.policy_loss"),
+        ),
+        "policy_loss returns",
+    ),
+    Wrong(
+        "curves-value-loss-with-its-coefficient",
+        "Curves",
+        (
+            (LEARNER, "return F.mse", "return self.value_loss_coef * F.mse"),
+            (LEARNER, "self.value_loss_coef * self", "self"),
+        ),
+        "value_loss returns",
+    ),
+    Wrong(
+        "curves-entropy-summed",
+        "Curves",
+        (
+            (LEARNER, "entropy().mean()", "entropy().sum()"),
+            (
+                LEARNER,
+                "self.entropy(trajectory)",
+                "self.entropy(trajectory) / len(trajectory['values'])",
+            ),
+        ),
+        "entropy returns",
+    ),
+    Wrong(
+        "curves-entropy-missing-crashes",
+        "Curves",
+        ((LEARNER, "def entropy(", "def bonus("), (LEARNER, "self.entropy(", "self.bonus(")),
+        "A2C raised AttributeError: 'A2C' object has no attribute 'entropy'",
+    ),
+    Wrong(
+        "curves-loss-in-parts",
+        "Curves",
+        (
+            (LEARNER, " - self.entropy_coef * self.entropy(trajectory)", ", critic"),
+            (LEARNER, "loss = self.loss(trajectory)", LOSS_OF_PARTS),
+        ),
+        "loss returns no single number",
+    ),
+    Wrong(
+        "curves-loss-without-entropy",
+        "Curves",
+        (
+            (LEARNER, " - self.entropy_coef * self.entropy(trajectory)", ""),
+            (LEARNER, "loss = self.loss(trajectory)", LOSS_AND_BONUS),
+        ),
+        "loss returns",
+    ),
+    Wrong(
+        "curves-step-returns-nothing",
+        "Curves",
+        ((LEARNER, "        return norm\n", ""),),
+        "step returns no number: return the gradient's norm",
+    ),
+    Wrong(
+        "curves-step-returns-the-clipped-norm",
+        "Curves",
+        ((LEARNER, "return norm", "return norm.clamp(max=self.max_grad_norm)"),),
+        "step returns 0.5, expected the gradient's norm from before clipping",
+    ),
+]
+
 WRONG = [
     *MODEL_MISTAKES,
     *POLICY_MISTAKES,
@@ -1115,4 +1204,5 @@ WRONG = [
     *ENTROPY_MISTAKES,
     *POLICY_LOSS_MISTAKES,
     *STEP_MISTAKES,
+    *CURVES_MISTAKES,
 ]

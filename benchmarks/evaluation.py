@@ -1,13 +1,12 @@
 """How well the reference agent plays: python benchmarks/evaluation.py lets it play whole games.
 
 With the weights in `logs/reference/`: 100 games with sampled actions, 100 with greedy ones, and 100
-at random beside them. Writes every score to `benchmarks/evaluation.json`, and draws
-`img/reference/points.png`: what the points are scored with.
+at random beside them, in minutes. Writes every game to `benchmarks/evaluation.json`, draws
+`img/reference/points.png`, what the points are scored with, and prints what README tells.
 """
 
 import json
 import sys
-from collections import Counter
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -20,6 +19,7 @@ WEIGHTS = KIT / "logs" / "reference" / "weights.pt"
 GAME, N_ACTIONS = "SpaceInvadersNoFrameskip-v4", 6
 GAMES = 100
 PLAYERS = {"random": "at random", "sampled": "with sampled actions", "greedy": "greedy"}
+WAVE = 36  # invaders, six in each row
 TARGETS = {  # points: what they are scored with; the ship crosses the screen above, now and then
     5: "lowest row",
     10: "row 5",
@@ -51,34 +51,36 @@ def player(name):
     return choose
 
 
-def play(choose, games=GAMES):
-    """Plays one whole game in each of many environments, so that short games are not preferred.
+def play(choose, env):
+    """Plays one whole game in each environment of a batch: short games are not preferred.
+
+    Args:
+        choose: What `player` returns.
+        env: A batch that gives raw rewards.
 
     Returns:
-        A dict of `scores` [games] (raw), `lengths` [games] (agent steps), `spare` [games] (lives
-        left when the invaders landed, which ends a game at once; 0 where the last life was lost)
-        and `hits`, {points: how often they were scored within an agent step}.
+        A dict of lists with an entry for each game: `scores` (raw), `lengths` (agent steps),
+        `spare` (lives left where the invaders landed, which ends a game at once; 0 where the last
+        life was lost) and `hits` (how often each of TARGETS was hit).
     """
-    from atari_wrappers import nature_dqn_env
-
-    env = nature_dqn_env(GAME, nenvs=games, seed=0, summaries=False, clip_reward=False)
-    observations, _ = env.reset()
-    actions, playing = np.zeros(games, int), np.full(games, True)
-    episodes, spare, hits = [None] * games, np.full(games, 2), Counter()
+    points = np.array(list(TARGETS))
+    observations, _ = env.reset(seed=0)
+    actions, playing = np.zeros(env.nenvs, int), np.full(env.nenvs, True)
+    episodes, spare = [None] * env.nenvs, np.full(env.nenvs, 2)
+    hits = np.zeros((env.nenvs, len(points)), int)
     while playing.any():
         actions[playing] = choose(observations[playing])
         observations, rewards, _, _, infos = env.step(actions)
-        hits.update(rewards[playing & (rewards > 0)].astype(int).tolist())
+        hits[playing] += rewards[playing, None] == points
         for i in np.flatnonzero(playing):
             spare[i] -= infos[i].get("life_lost", False)
             if "episode" in infos[i]:
                 episodes[i], playing[i] = infos[i]["episode"], False
-    env.close()
     return {
         "scores": [float(episode["r"]) for episode in episodes],
         "lengths": [int(episode["l"]) for episode in episodes],
         "spare": spare.tolist(),
-        "hits": {str(points): hits[points] for points in sorted(hits)},
+        "hits": hits.tolist(),
     }
 
 
@@ -89,31 +91,48 @@ def summary(scores):
 
 
 def table(results):
-    """Returns the table that README shows, as Markdown; games differ in score or length."""
+    """Returns the table that README shows, as Markdown."""
     lines = [
         "| | mean score, 95% interval | standard deviation | lowest to highest "
-        "| agent steps a game | ended by a landing, lives to spare | different games |",
-        "|---|---|---|---|---|---|---|",
+        "| different scores | agent steps a game | ended by a landing, lives to spare |",
+        "|---" * 7 + "|",
     ]
     for name, label in PLAYERS.items():
         scores, lengths = results[name]["scores"], results[name]["lengths"]
         mean, deviation, half = summary(scores)
-        landed = np.count_nonzero(results[name]["spare"])
-        different = len(set(zip(scores, lengths, strict=True)))
         lines.append(
             f"| {len(scores)} games {label} | {mean:.0f} ± {half:.0f} | {deviation:.0f} "
-            f"| {min(scores):.0f} to {max(scores):.0f} | {np.mean(lengths):,.0f} "
-            f"| {landed} | {different} |"
+            f"| {min(scores):.0f} to {max(scores):.0f} | {len(set(scores))} "
+            f"| {np.mean(lengths):,.0f} | {np.count_nonzero(results[name]['spare'])} |"
         )
     return "\n".join(lines)
 
 
 def sources(result):
-    """Returns the points per whole game by what was hit, the last for two hits at once."""
-    games = len(result["scores"])
-    points = {int(value): int(value) * count / games for value, count in result["hits"].items()}
-    single = {label: points.pop(value, 0.0) for value, label in TARGETS.items()}
-    return {**single, "two at once": sum(points.values())}
+    """Returns the points per whole game by what was hit."""
+    points = np.mean(result["hits"], axis=0) * list(TARGETS)
+    return dict(zip(TARGETS.values(), points.tolist(), strict=True))
+
+
+def left(result):
+    """Returns how many invaders were left of the wave in each game that ended by a landing."""
+    invaders = np.array(result["hits"])[:, :-1].sum(axis=1)  # the last column is the ship
+    return (WAVE - invaders % WAVE)[np.array(result["spare"]) > 0]
+
+
+def told(results):
+    """Returns the sentences of README that tell how games go, with their numbers."""
+    sampled, greedy = results["sampled"], results["greedy"]
+    ship, landed = sources(sampled)["command ship"], left(sampled)
+    few, more = landed[landed <= 2], landed[landed > 2]
+    games = [f"{score:.0f}" for score in sorted(set(greedy["scores"]))]
+    return [
+        f"{ship:.0f} points a game with sampled actions, {ship / np.mean(sampled['scores']):.0%} "
+        "of its score",
+        f"{len(landed)} of 100 games with sampled actions end by a landing: {len(few)} with one or "
+        f"two invaders left, {len(more)} with {more.min()} to {more.max()}",
+        f"knows {len(games)} games, of {', '.join(games[:-1])} and {games[-1]} points",
+    ]
 
 
 def draw(results, path):
@@ -121,14 +140,12 @@ def draw(results, path):
     figure, axis = plt.subplots(figsize=(7, 2.6), layout="constrained", dpi=100)
     players = list(PLAYERS)[::-1]
     by_player = [sources(results[name]) for name in players]
-    shades = [*plt.cm.viridis(np.linspace(0.05, 0.95, 6)), "tab:red", "gray"]
-    left = np.zeros(len(players))
+    shades = [*plt.cm.viridis(np.linspace(0.05, 0.95, 6)), "tab:red"]
+    end = np.zeros(len(players))
     for label, shade in zip(by_player[0], shades, strict=True):
         points = np.array([each[label] for each in by_player])
-        if points.any():
-            bars = [PLAYERS[name] for name in players]
-            axis.barh(bars, points, left=left, color=shade, label=label)
-        left += points
+        axis.barh([PLAYERS[name] for name in players], points, left=end, color=shade, label=label)
+        end += points
     axis.set(xlabel="points per whole game")
     axis.spines[["top", "right"]].set_visible(False)
     figure.legend(ncols=4, fontsize=9, loc="outside upper center", frameon=False)
@@ -137,11 +154,15 @@ def draw(results, path):
 
 
 def main():
-    """Plays, writes, draws, and prints the table."""
-    results = {name: play(player(name)) for name in PLAYERS}
+    """Plays, writes, draws, and prints what README tells."""
+    from atari_wrappers import nature_dqn_env
+
+    env = nature_dqn_env(GAME, nenvs=GAMES, summaries=False, clip_reward=False)
+    results = {name: play(player(name), env) for name in PLAYERS}
+    env.close()
     FIGURES.write_text(json.dumps(results) + "\n")
     draw(results, KIT / "img" / "reference" / "points.png")
-    print(table(results))
+    print(table(results), *told(results), sep="\n")
 
 
 if __name__ == "__main__":

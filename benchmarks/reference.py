@@ -1,17 +1,17 @@
 """What the reference run shows: python benchmarks/reference.py reads its event files.
 
-The run is the notebook's, with the settings as they stand. `logs/reference/` holds its event files
-and weights; they are taken from a finished run by `python benchmarks/reference.py take FOLDER`, the
-folder being the `A2C_OUT` of that run. Draws `img/reference/curve.png` and `breakthrough.png`, puts
-the pictures of the notebook's first cells into it, and prints the figures that README and notebook
-quote.
+The run is the notebook's, with the settings as they stand; `logs/reference/` holds its event files
+and weights. Prints what README and the notebook tell of it. With `draw`, also draws
+`img/reference/curve.png` and `breakthrough.png`, and puts the pictures that the notebook opens with
+into it. With `take FOLDER`, first makes a finished run the reference, the folder being its
+`A2C_OUT`.
 """
 
+import argparse
 import base64
 import logging
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -20,21 +20,39 @@ import nbformat
 import numpy as np
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 KIT = Path(__file__).parent.parent
 NOTEBOOK = KIT / "a2c_assignment.ipynb"
 RUN, VIDEOS, PICTURES = (KIT / name / "reference" for name in ("logs", "videos", "img"))
 EMBEDDED = {"agent": PICTURES / "agent.gif", "curve": PICTURES / "curve.png"}  # by their label
 GRADED, SCORE, LENGTH = (f"Episodes/{name}" for name in ("reward_mean_100", "total", "length"))
-MARKS = (400, 600)
-LINES = {  # raw scores of whole games: the marks, and others' A2C after as many agent steps
-    150: "random play",
-    400: "8 points",
-    600: "10 points",
-    627: "Stable-Baselines3 zoo",
-    750: "PPO paper (745), SLM Lab",
-    784: "SLM Lab with GAE",
+
+NENVS, TOTAL_STEPS, MAX_GRAD_NORM = 16, 10_000_000, 0.5  # as in the notebook's settings
+RANDOM_SCORE, MARKS = 150, {400: "8 points", 600: "10 points"}
+PUBLISHED = {  # A2C of others after 10 million agent steps; README says how each was measured
+    "RL Baselines3 Zoo": 627,
+    "Schulman et al. 2017": 745,
+    "SLM Lab 2019": 750,
+    "SLM Lab 2026": 784,
+    "RL Baselines3 Zoo, its hub": 804,
 }
+
+START, EARLY, END = (0, 0.1), (0.15, 0.3), (9, 10)  # spans in million agent steps
+STAGES = [START, (0.3, 0.8), (2.5, 3.3), (3.4, 4.4), END]
+COMMENTS = [  # what Task 6 says of a curve's means, the curve, and the spans of the means
+    ("near {:.0f} up to 0.8 million", GRADED, [(0.3, 0.8)]),
+    ("near {:.0f} up to 5.3 million", GRADED, [(3.4, 5.3)]),
+    ("{:.2f} early on, {:.2f} at the end", "A2C/coefficient_of_determination", [EARLY, END]),
+    ("to {:.2f} while the first tactic pays off", "A2C/entropy", [EARLY]),
+    ("back to {:.2f} up to 0.8 million", "A2C/entropy", [(0.3, 0.8)]),
+    ("down to {:.2f} between 1.2 and 2 million", "A2C/entropy", [(1.2, 2)]),
+    ("settles at {:.2f}", "A2C/entropy", [END]),
+    ("with the rewards, from {:.2f} to {:.2f}", "A2C/value_loss", [EARLY, END]),
+    ("rise together, from {:.1f} to {:.1f}", "A2C/value_targets", [EARLY, END]),
+    ("rise together, from {:.1f} to {:.1f}", "A2C/value_predictions", [EARLY, END]),
+    ("grows from {:.2f} to {:.2f}", "A2C/gradient_norm", [EARLY, END]),
+]
 
 
 def curves(folder=RUN):
@@ -44,30 +62,42 @@ def curves(folder=RUN):
     return {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
 
 
+def sittings(folder=RUN):
+    """Returns when each sitting of a run began and ended, [(s, s)]: one event file, one sitting."""
+    files = sorted(folder.glob("events.out.*"))
+    times = ([event.wall_time for event in EventFileLoader(str(path)).Load()] for path in files)
+    return [(each[0], each[-1]) for each in times]
+
+
 def mean(points, since, until):
     """Returns the mean of a curve between two agent steps."""
     return np.mean([point.value for point in points if since < point.step <= until])
 
 
-def figures(points):
-    """Returns what a curve of scores tells, in agent steps and hours of training.
+def figures(points, spans):
+    """Returns what a curve of scores tells, in agent steps and hours.
 
-    The hours leave out what lies between two sittings: waits of more than a minute.
+    Args:
+        points: The curve.
+        spans: What `sittings` returns; hours between two sittings do not count.
 
     Returns:
         A dict of `steps`, `hours` and `score` at the end, `early` (steps and score after the ten
-        minutes of a first sitting) and `passed`, {mark: (steps, hours)} or None where it was not.
+        minutes of a first sitting) and `passed`, {mark: (steps, hours)} of the marks passed.
     """
-    waits = np.diff([point.wall_time for point in points], prepend=points[0].wall_time)
-    hours = np.cumsum(np.where(waits < 60, waits, 0)) / 3600
+    hours = [
+        sum(max(0.0, min(point.wall_time, ended) - began) for began, ended in spans) / 3600
+        for point in points
+    ]
     passed = {}
     for mark in MARKS:
         first = next((k for k, point in enumerate(points) if point.value >= mark), None)
-        passed[mark] = None if first is None else (points[first].step, float(hours[first]))
+        if first is not None:
+            passed[mark] = points[first].step, hours[first]
     early, last = points[np.searchsorted(hours, 1 / 6, side="right") - 1], points[-1]
     return {
         "steps": last.step,
-        "hours": float(hours[-1]),
+        "hours": hours[-1],
         "score": last.value,
         "early": (early.step, early.value),
         "passed": passed,
@@ -91,26 +121,62 @@ def table(told, speed):
         "|---" * (len(ways) + 2) + "|",
         f"| two CPU cores, no GPU, other programs beside: measured | {own:,.0f} | {measured} |",
         f"| the same with nothing beside: computed from the speed | {speed:,.0f} | {computed} |",
-        f"| a GPU: not measured yet |{' |' * (len(ways) + 1)}",
     ]
     return "\n".join(rows)
 
 
-def window(scores, lengths, since, until):
-    """Returns length of a game, and points in 100 agent steps, between two agent steps."""
-    length = mean(lengths, since, until)
-    return length, 100 * mean(scores, since, until) / length
+def stages(run):
+    """Returns README's table of where the score comes from, as Markdown."""
+    rows = [
+        "| million agent steps | score of a game | agent steps in a game | points in 100 of them |",
+        "|---|---|---|---|",
+    ]
+    for since, until in STAGES:
+        score, length = (mean(run[tag], 1e6 * since, 1e6 * until) for tag in (SCORE, LENGTH))
+        rows.append(
+            f"| {since} to {until} | {score:,.0f} | {length:,.0f} | {100 * score / length:.0f} |"
+        )
+    return "\n".join(rows)
+
+
+def looks_back(run, span):
+    """Returns how many agent steps 100 games in each environment took, in millions."""
+    return 100 * NENVS * mean(run[LENGTH], *np.multiply(span, 1e6)) / 1e6
+
+
+def clipped(run, span):
+    """Returns the share of updates whose gradient was clipped."""
+    since, until = np.multiply(span, 1e6)
+    norms = [point.value for point in run["A2C/gradient_norm"] if since < point.step <= until]
+    return np.mean(np.array(norms) > MAX_GRAD_NORM)
+
+
+def comments(run):
+    """Returns what Task 6 says of the curves, with its numbers."""
+    means = (
+        (text, [mean(run[tag], *np.multiply(span, 1e6)) for span in spans])
+        for text, tag, spans in COMMENTS
+    )
+    shares = [clipped(run, span) for span in (EARLY, END)]
+    return [text.format(*values) for text, values in means] + [
+        "touches {:.0%} of the updates early on and {:.0%} at the end".format(*shares)
+    ]
 
 
 def draw(points, path):
-    """Draws the curve with the marks and what others have published."""
+    """Draws the curve with the marks, play at random and what others have published."""
     figure, axis = plt.subplots(figsize=(7.4, 3.6), layout="constrained", dpi=100)
     axis.plot([point.step / 1e6 for point in points], [point.value for point in points])
     beside = dict(transform=axis.get_yaxis_transform(), color="gray", fontsize=9)
-    for score, name in LINES.items():
+    lowest, highest = min(PUBLISHED.values()), max(PUBLISHED.values())
+    labels = {RANDOM_SCORE: f"random play {RANDOM_SCORE}"}
+    labels |= {mark: f"{points}: {mark}" for mark, points in MARKS.items()}
+    labels |= {(lowest + highest) / 2: f"A2C of others:\n{lowest} to {highest}"}
+    for score, label in labels.items():
+        axis.text(1.01, score, label, va="center", **beside)
+    for score in (RANDOM_SCORE, *MARKS, *PUBLISHED.values()):
         axis.axhline(score, color="gray", linestyle=":", linewidth=1)
-        place = "top" if score in (600, 750) else "bottom" if score in (627, 784) else "center"
-        axis.text(1.01, score, f"{name} {score}", va=place, **beside)
+    axis.axhspan(lowest, highest, color="gray", alpha=0.15, linewidth=0)
     axis.set(ylabel="reward_mean_100", ylim=(0, None))
     _finish(figure, path)
 
@@ -118,15 +184,17 @@ def draw(points, path):
 def draw_breakthrough(scores, lengths, path, width=100_000):
     """Draws score, length of a game and points per step, averaged over windows of agent steps."""
     starts = np.arange(0, scores[-1].step, width)
-    windows = [window(scores, lengths, start, start + width) for start in starts]
-    length, density = np.transpose(windows)
-    curves = {
-        "score of\na game": length * density / 100,
+    score, length = (
+        np.array([mean(points, start, start + width) for start in starts])
+        for points in (scores, lengths)
+    )
+    drawn = {
+        "score of\na game": score,
         "agent steps\nin a game": length,
-        "points in 100\nagent steps": density,
+        "points in 100\nagent steps": 100 * score / length,
     }
     figure, axes = plt.subplots(3, figsize=(7, 4.6), layout="constrained", dpi=100, sharex=True)
-    for axis, (label, values) in zip(axes, curves.items(), strict=True):
+    for axis, (label, values) in zip(axes, drawn.items(), strict=True):
         axis.plot((starts + width / 2) / 1e6, values)
         axis.set(ylabel=label, ylim=(0, None))
     figure.align_ylabels()
@@ -141,19 +209,40 @@ def _finish(figure, path):
     plt.close(figure)
 
 
-def take(out):
-    """Makes a finished run the reference: its event files, weights and videos replace the old."""
-    runs = {path.parent for path in out.glob("logs/*/events.out.*")} - {out / "logs" / RUN.name}
+def take(out, kit=KIT):
+    """Makes a finished run the reference: its event files, weights and videos replace the old.
+
+    Raises:
+        ValueError: If the folder holds more than one run, or a part is missing, or the run is not
+            finished; nothing is changed then.
+    """
+    runs = {path.parent for path in out.glob("logs/*/events.out.*")} - {out / "logs" / "reference"}
     if len(runs) != 1:
         names = sorted(path.name for path in runs)
         raise ValueError(f"{out / 'logs'} holds the runs {names}, expected one: move others away")
-    for folder in (RUN, VIDEOS):
-        shutil.rmtree(folder, ignore_errors=True)
-    RUN.mkdir()
-    for path in [*sorted(runs.pop().glob("events.out.*")), out / "weights.pt"]:
-        shutil.copy2(path, RUN)
-    shutil.copytree(out / "videos", VIDEOS)
-    animate(VIDEOS / "False" / "rl-video-episode-0.mp4", PICTURES / "agent.gif")
+    (run,) = runs
+    videos = [out / "videos" / kind / "rl-video-episode-0.mp4" for kind in ("False", "True")]
+    for path in (out / "weights.pt", *videos):
+        if not path.is_file():
+            raise ValueError(f"{path} is missing: run the notebook to its end first")
+    reached = curves(run)[GRADED][-1].step
+    if reached < 0.99 * TOTAL_STEPS:
+        raise ValueError(f"{run} ends at agent step {reached:,} of {TOTAL_STEPS:,}: train on first")
+    _replace(kit / "logs" / "reference", [*sorted(run.glob("events.out.*")), out / "weights.pt"])
+    for kind, video in zip(("False", "True"), videos, strict=True):
+        _replace(kit / "videos" / "reference" / kind, [video])
+    animate(videos[0], kit / "img" / "reference" / "agent.gif")
+
+
+def _replace(folder, paths):
+    """Puts copies of some files in the place of a folder."""
+    new = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    for path in paths:
+        shutil.copy2(path, new)
+    shutil.rmtree(folder, ignore_errors=True)
+    new.rename(folder)
 
 
 def animate(video, path, first=60, count=180):
@@ -176,15 +265,32 @@ def embed(path=NOTEBOOK):
     nbformat.write(notebook, path)
 
 
+def tell(run, spans):
+    """Prints what README and the notebook tell of the run."""
+    print(figures(run[GRADED], spans), f"{len(spans)} sittings", stages(run), sep="\n\n")
+    for span in (START, END):
+        print(f"reward_mean_100 looks back {looks_back(run, span):.1f} million in {span}")
+    print(*comments(run), sep="\n")
+
+
 def main():
-    """Draws, embeds and prints."""
-    if sys.argv[1:2] == ["take"]:
-        take(Path(sys.argv[2]))
+    """Takes, draws, and prints, as asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="?", choices=["print", "draw", "take"], default="print")
+    parser.add_argument("folder", nargs="?", type=Path, help="A2C_OUT of the run to take")
+    asked = parser.parse_args()
+    if (asked.what == "take") != (asked.folder is not None):
+        parser.error("take needs a folder, and nothing else does")
+    if asked.folder:
+        take(asked.folder)
     run = curves()
-    draw(run[GRADED], PICTURES / "curve.png")
-    draw_breakthrough(run[SCORE], run[LENGTH], PICTURES / "breakthrough.png")
-    embed()
-    print(figures(run[GRADED]))
+    if asked.what != "print":
+        draw(run[GRADED], PICTURES / "curve.png")
+        draw_breakthrough(run[SCORE], run[LENGTH], PICTURES / "breakthrough.png")
+        embed()
+    tell(run, sittings())
+    if asked.folder:
+        print("now run evaluation.py, and put the numbers above into README and the notebook")
 
 
 if __name__ == "__main__":

@@ -155,6 +155,8 @@ def _place(error):
 def _hint(error):
     if isinstance(error, KeyError):
         return ": is a key of the trajectory misspelt?"
+    if "view size is not compatible" in str(error):
+        return ": flatten with nn.Flatten or reshape, pictures are stored channels last"
     if "does not require grad" in str(error):
         return ": the losses are cut from the graph; merge with torch.cat, act without no_grad"
     return ""

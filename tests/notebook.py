@@ -13,7 +13,7 @@ TRAINING = """start-packages start-files start-imports settings-cell environment
     merge-class merge-check a2c-class a2c-check
     training-log training-start-cell training-loop""".split()
 GLUE = """
-model = NatureModel(N_ACTIONS)
+model = NatureModel(N_ACTIONS).to(memory_format=torch.channels_last)
 policy = Policy(model)
 transforms = [ComputeValueTargets(policy, GAMMA), MergeTimeBatch()]
 optimizer = torch.optim.RMSprop(model.parameters(), lr=7e-4, alpha=0.99, eps=1e-5)

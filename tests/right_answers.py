@@ -124,7 +124,7 @@ class NatureModel(nn.Module):
         x = F.relu(self.conv1(x))
         x = F.relu(self.conv2(x))
         x = F.relu(self.conv3(x))
-        x = F.relu(self.fc(x.view(x.size(0), -1)))
+        x = F.relu(self.fc(x.reshape(x.size(0), -1)))
         return self.value_head(x), self.policy_head(x)
 """,
     "policy-class": """

@@ -258,6 +258,9 @@ def files_of_the_reader():
 def sittings(tmp_path_factory):
     """Two sittings of one run: its folder, both executed notebooks, the step after the first."""
     out, before = tmp_path_factory.mktemp("out"), files_of_the_reader()
+    for path in REFERENCE:
+        (out / path).parent.mkdir(parents=True)
+        (out / path).write_bytes(b"the reference run")
     running = set(psutil.pids())
     first = run_sitting(out, watched=False)
     middle = newest_step(out)
@@ -268,6 +271,18 @@ def sittings(tmp_path_factory):
 
 
 SERVANTS = {"Xvfb", "tensorboard", "ffmpeg"}
+REFERENCE = [
+    "logs/reference/events.out.tfevents.1",
+    "videos/reference/False/rl-video-episode-0.mp4",
+    "img/reference/curve.png",
+]
+
+
+def test_the_reference_run_is_not_touched(sittings):
+    for path in REFERENCE:
+        folder = sittings.out / path.split("/")[0] / "reference"
+        assert [each for each in folder.rglob("*") if each.is_file()] == [sittings.out / path]
+        assert (sittings.out / path).read_bytes() == b"the reference run"
 
 
 def started_since(running):
@@ -344,6 +359,7 @@ def test_the_hand_in_holds_the_run_and_nothing_else(sittings):
     assert len(events) == 2
     assert names - events == scripts | videos | pictures | {"weights.pt", "a2c_assignment.ipynb"}
     assert inner.cells == notebook.read().cells
+    assert "as saved does not show this run" in printed(sittings.first, "hand-in-cell")
 
 
 def test_the_saved_weights_are_those_of_the_checkpoint(sittings, solution):

@@ -58,6 +58,19 @@ def _bootstrap_apart(factor):
 
 MODEL_MISTAKES = [
     Wrong(
+        "model-view-crashes",
+        "NatureModel",
+        (
+            (
+                MODEL,
+                "hidden = self.body(observations)",
+                "x = self.body[:6](observations)\n        "
+                "hidden = self.body[7:](x.view(len(x), -1))",
+            ),
+        ),
+        "flatten with nn.Flatten or reshape",
+    ),
+    Wrong(
         "model-heads-made-in-forward",
         "NatureModel",
         (

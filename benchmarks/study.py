@@ -55,10 +55,12 @@ def train(choice, seed):
 def train_apart(choice, seed, cores):
     """Trains one run in a process of its own, on a core from a queue; returns its figures."""
     core = cores.get()
+    print(f"{choice}, seed {seed}: begins", flush=True)
     command = [sys.executable, __file__, choice, str(seed), str(core)]
     environ = {**os.environ, "OMP_NUM_THREADS": "1"}
+    out = dict(stdout=subprocess.PIPE, text=True, cwd=FOLDER.parent)
     try:
-        done = subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(command, env=environ, check=True, **out)
     finally:
         cores.put(core)
     return json.loads(done.stdout.splitlines()[-1])
@@ -74,36 +76,53 @@ def render(results):
     for choice, by_seed in results.items():
         if set(by_seed) == set(map(str, SEEDS)):
             scores = [np.mean(by_seed[str(seed)]["scores"][-LATE:]) for seed in SEEDS]
-            graded = [by_seed[str(seed)]["reward_mean_100"] for seed in SEEDS]
-            table.append((np.mean(scores), choice, *scores, np.mean(scores), np.mean(graded)))
+            table.append((np.mean(scores), choice, *scores))
     seeds = " | ".join(f"seed {seed}" for seed in SEEDS)
-    lines = [f"| settings | {seeds} | mean | `reward_mean_100` |", "|---" * (len(SEEDS) + 3) + "|"]
-    for _, choice, *figures in sorted(table, reverse=True):
-        lines.append(f"| {choice} | {' | '.join(f'{figure:.0f}' for figure in figures)} |")
+    lines = [
+        f"Mean raw score of whole games from agent step {STEPS - LATE * WINDOW:,} to {STEPS:,}.",
+        "",
+        f"| settings | mean | {seeds} |",
+        "|---" * (len(SEEDS) + 2) + "|",
+    ]
+    for mean, choice, *scores in sorted(table, reverse=True):
+        lines.append(f"| {choice} | {' | '.join(f'{score:.0f}' for score in (mean, *scores))} |")
     return "\n".join(lines)
 
 
+def record(runs, results):
+    """Writes the figures of each run as it ends; a run that failed is reported after the others."""
+    failed = []
+    for run in as_completed(runs):
+        choice, seed = runs[run]
+        if run.exception():
+            failed.append(f"{choice}, seed {seed}: {run.exception()}")
+            continue
+        results.setdefault(choice, {})[seed] = run.result()
+        FIGURES.write_text(json.dumps(results, indent=1) + "\n")
+        print(f"{choice}, seed {seed}: {run.result()['scores'][-1]:.0f} at the end", flush=True)
+    return failed
+
+
 def main():
-    """Trains what is not recorded yet, and writes after every run."""
-    os.environ.setdefault("A2C_OUT", str(FOLDER / "study"))
+    """Trains what is not recorded yet, writes, and prints the table."""
+    os.environ["A2C_OUT"] = str(Path(os.environ.get("A2C_OUT", FOLDER / "study")).resolve())
     results = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    binds = hasattr(os, "sched_getaffinity")
+    own = sorted(os.sched_getaffinity(0)) if binds else range(os.cpu_count() or 1)
     cores = queue.SimpleQueue()
-    for core in range(os.cpu_count()):
+    for core in own:
         cores.put(core)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(len(own)) as pool:
         runs = {
             pool.submit(train_apart, choice, seed, cores): (choice, str(seed))
             for choice in CHOICES
             for seed in SEEDS
             if str(seed) not in results.get(choice, {})
         }
-        for run in as_completed(runs):
-            choice, seed = runs[run]
-            results.setdefault(choice, {})[seed] = run.result()
-            FIGURES.write_text(json.dumps(results, indent=1) + "\n")
-            print(choice, seed, run.result(), flush=True)
+        failed = record(runs, results)
     (FOLDER / "study.md").write_text(render(results) + "\n", encoding="utf-8")
-    print(render(results))
+    print(render(results), *failed, sep="\n")
+    sys.exit(bool(failed))
 
 
 if __name__ == "__main__":

@@ -898,7 +898,7 @@ def observe_curves(model, policy, transforms, optimizer, a2c, inputs):
         "trajectory": {key: array_or_none(trajectory.get(key, {})) for key in READ},
         "losses": {name: array_or_none(loss) for name, loss in losses.items()},
         "norm": array_or_none(norm),
-        "arrived": float(gradients[-1].double().norm()),
+        "arrived": float(gradients[-1].double().norm()) if gradients else 0.0,
         "coefficients": [getattr(a2c, name, COEFFICIENTS[name][0]) for name in COEFFICIENTS],
     }
 

@@ -17,14 +17,17 @@ DATA = Path(__file__).parent / "data"
 NAMES = ["agent step", "total loss", "entropy", "coefficient of determination", "gradient norm"]
 NAMES += ["alike", "score"]
 
-UNCHECKED = ("a2c-check", "checks.check_a2c(", "None and checks.check_a2c(")
+UNCHECKED = [
+    ("a2c-check", f"checks.check_{what}(", f"None and checks.check_{what}(")
+    for what in ("a2c", "curves")
+]
 ONE_ACTION = "actions = distribution.sample()[:1].expand(len(logits))"
 RUNS = {  # name: (agent steps, changes of the notebook)
     "learning-rate-100-times": (200_000, [("settings-cell", "lr=7e-4", "lr=7e-2")]),
     "no-entropy-bonus": (400_000, [("settings-cell", "0.25, 0.01, 0.5", "0.25, 0.0, 0.5")]),
     "entropy-bonus-100-times": (100_000, [("settings-cell", "0.25, 0.01, 0.5", "0.25, 1.0, 0.5")]),
-    "wrong-sign": (400_000, [UNCHECKED, ("a2c-class", "-(advantages *", "(advantages *")]),
-    "frozen-network": (100_000, [UNCHECKED, ("a2c-class", "self.optimizer.step()", "pass")]),
+    "wrong-sign": (400_000, [*UNCHECKED, ("a2c-class", "-(advantages *", "(advantages *")]),
+    "frozen-network": (100_000, [*UNCHECKED, ("a2c-class", "self.optimizer.step()", "pass")]),
     "rewards-not-clipped": (
         200_000,
         [("environment-make", "logdir=RUN", "logdir=RUN, clip_reward=False")],

@@ -2,6 +2,7 @@ import json
 import os
 import re
 import shutil
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -250,16 +251,34 @@ def test_a_video_of_each_kind_is_there(kind):
 
 
 def test_the_best_mean_comes_first_and_a_choice_without_all_seeds_is_left_out():
-    def run(*late, graded):
-        return {"scores": [9] * 8 + list(late), "reward_mean_100": graded}
+    def run(*late):
+        return {"scores": [9] * 8 + list(late)}
 
     results = {
-        "low": {"1": run(0, 2, graded=5), "2": run(2, 2, graded=6)},
-        "high": {"1": run(3, 3, graded=7), "2": run(4, 6, graded=7)},
-        "half": {"1": run(9, 9, graded=9)},
+        "low": {"1": run(0, 2), "2": run(2, 2)},
+        "high": {"1": run(3, 3), "2": run(4, 6)},
+        "half": {"1": run(9, 9)},
     }
-    rows = study.render(results).splitlines()[2:]
-    assert rows == ["| high | 3 | 5 | 4 | 7 |", "| low | 1 | 2 | 2 | 6 |"]
+    rows = study.render(results).splitlines()[4:]
+    assert rows == ["| high | 4 | 3 | 5 |", "| low | 2 | 1 | 2 |"]
+
+
+def test_a_run_of_the_study_that_fails_is_reported_after_the_others(monkeypatch, tmp_path):
+    monkeypatch.setattr(study, "FIGURES", tmp_path / "study.json")
+    good, bad = Future(), Future()
+    good.set_result({"scores": [1.0]})
+    bad.set_exception(OSError("killed"))
+    failed = study.record({bad: ("low", "1"), good: ("high", "2")}, {})
+    assert failed == ["low, seed 1: killed"]
+    assert json.loads((tmp_path / "study.json").read_text()) == {"high": {"2": {"scores": [1.0]}}}
+
+
+def test_readme_and_the_table_show_the_recorded_study():
+    results = json.loads(study.FIGURES.read_text())
+    assert set(results) == set(study.CHOICES)
+    assert study.render(results) in README
+    table = (study.FOLDER / "study.md").read_text(encoding="utf-8")
+    assert table == study.render(results) + "\n"
 
 
 @pytest.mark.parametrize("choice", study.CHOICES)

@@ -913,7 +913,7 @@ def judge_curves(seen):
         expected = f"[{RESETS.size}, N_ACTIONS]" if key == "logits" else f"[{RESETS.size}]"
         if rows is None:
             return f"the merged trajectory has no {key}, expected {expected}"
-        if len(rows) != RESETS.size or rows.ndim != 1 + (key == "logits"):
+        if rows.shape[:1] != (RESETS.size,) or rows.ndim != 1 + (key == "logits"):
             return f"{key} are {list(rows.shape)} after merging, expected {expected}: squeeze"
     for name, right in _right_losses(seen).items():
         got = seen["losses"][name]

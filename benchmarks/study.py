@@ -77,9 +77,11 @@ def render(results):
         if set(by_seed) == set(map(str, SEEDS)):
             scores = [np.mean(by_seed[str(seed)]["scores"][-LATE:]) for seed in SEEDS]
             table.append((np.mean(scores), choice, *scores))
+    spread = max(np.ptp(scores) for _, _, *scores in table)
     seeds = " | ".join(f"seed {seed}" for seed in SEEDS)
     lines = [
-        f"Mean raw score of whole games from agent step {STEPS - LATE * WINDOW:,} to {STEPS:,}.",
+        f"Mean raw score of whole games from agent step {STEPS - LATE * WINDOW:,} to {STEPS:,}; "
+        f"seeds of one choice differ by up to {spread:.0f} points.",
         "",
         f"| settings | mean | {seeds} |",
         "|---" * (len(SEEDS) + 2) + "|",

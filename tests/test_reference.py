@@ -259,8 +259,11 @@ def test_the_best_mean_comes_first_and_a_choice_without_all_seeds_is_left_out():
         "high": {"1": run(3, 3), "2": run(4, 6)},
         "half": {"1": run(9, 9)},
     }
-    rows = study.render(results).splitlines()[4:]
+    caption, _, _, _, *rows = study.render(results).splitlines()
     assert rows == ["| high | 4 | 3 | 5 |", "| low | 2 | 1 | 2 |"]
+    assert caption.endswith(
+        "from agent step 800,000 to 1,000,000; seeds of one choice differ by up to 2 points."
+    )
 
 
 def test_a_run_of_the_study_that_fails_is_reported_after_the_others(monkeypatch, tmp_path):

@@ -25,6 +25,8 @@ CHOICES = {  # name: what it changes in the notebook's settings, as (old text, n
     "as they stand": [],
     "RMSprop's eps 3e-3": [("eps=1e-5", "eps=3e-3")],
     "learning rate 1.4e-3": [("lr=7e-4", "lr=1.4e-3")],
+    "32 environments × 5 agent steps": [("NENVS, NSTEPS = 16, 5", "NENVS, NSTEPS = 32, 5")],
+    "16 environments × 10 agent steps": [("NENVS, NSTEPS = 16, 5", "NENVS, NSTEPS = 16, 10")],
 }
 
 

@@ -76,7 +76,7 @@ def render(results):
         if set(by_seed) == set(map(str, SEEDS)):
             scores = [np.mean(by_seed[str(seed)]["scores"][-LATE:]) for seed in SEEDS]
             table.append((np.mean(scores), choice, *scores))
-    spread = max(np.ptp(scores) for _, _, *scores in table)
+    spread = max((np.ptp(scores) for _, _, *scores in table), default=0)
     seeds = " | ".join(f"seed {seed}" for seed in SEEDS)
     lines = [
         f"Mean raw score of whole games from agent step {STEPS - LATE * WINDOW:,} to {STEPS:,}; "

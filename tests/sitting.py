@@ -1,7 +1,7 @@
 """One sitting of the notebook's training in a process of its own, for tests that interrupt it."""
 
-import checkpoints
 from tests import notebook
+from training import checkpoints
 
 LOG_EVERY = 40  # agent steps: two updates
 SMALL = [  # what makes a sitting start sooner

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-import checkpoints as module
-from checkpoints import CheckpointError, Checkpoints
+import training.checkpoints as module
 from tests.toys import full_disk
+from training.checkpoints import CheckpointError, Checkpoints
 
 SETTINGS = {"game": "SpaceInvaders", "nenvs": 16, "network": "Linear(2, 2)"}
 

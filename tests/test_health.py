@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from health import POINTS, UPDATES, Health, SickRun
 from tests import notebook, record_runs
+from training.health import POINTS, UPDATES, Health, SickRun
 
 HEALTHY = {
     "agent step": 100_000,

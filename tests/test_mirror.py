@@ -8,9 +8,9 @@ import warnings
 
 import pytest
 
-import mirror as module
-from mirror import Mirror, write_whole
+import training.mirror as module
 from tests.toys import full_disk
+from training.mirror import Mirror, write_whole
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mirror import Mirror, write_whole
+from training.mirror import Mirror, write_whole
 
 try:
     import fcntl

@@ -18,7 +18,7 @@ class EventFile:
     """
 
     def __init__(self, folder, purge_step):
-        """Names the file; TensorBoard drops points of this run from purge_step on, None for none."""
+        """Names the file; TensorBoard drops earlier points from purge_step on (None: none)."""
         began = f"{time.time():.0f}.{socket.gethostname()}"
         # the nanoseconds tell two sittings that start in one second apart
         self._path = folder / f"events.out.tfevents.{began}.{time.time_ns()}"

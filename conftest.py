@@ -2,16 +2,30 @@
 
 import os
 import tempfile
+from pathlib import Path
 
 import pytest
 
-OUT = pytest.StashKey()
+OUT, READER = pytest.StashKey(), pytest.StashKey()
+
+
+class ReaderFiles:
+    """When a reader's own files were last changed: now, and before the tests."""
+
+    def __init__(self):
+        self.before = self()
+
+    def __call__(self):
+        folders = (Path(__file__).parent / name for name in ("img", "logs", "videos"))
+        paths = (path for folder in folders for path in folder.rglob("*"))
+        return {path: path.stat().st_mtime_ns for path in paths}
 
 
 def pytest_configure(config):
     for name in ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG", "A2C_DRIVE"):
         os.environ.pop(name, None)  # nobody watches the tests, or keeps them
-    os.environ["A2C_MINUTES"] = "0.3"
+    os.environ["A2C_MINUTES"], os.environ["A2C_CATCH_STEPS"] = "0.3", "1000"
+    config.stash[READER] = ReaderFiles()
     config.stash[OUT] = folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     os.environ["A2C_OUT"] = folder.name
 

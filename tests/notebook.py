@@ -8,7 +8,7 @@ import numpy as np
 
 PATH = Path(__file__).parent.parent / "a2c_assignment.ipynb"
 TASKS = ["model-class", "policy-class", "value-targets-class", "merge-class", "a2c-class"]
-TRAINING = """start-packages start-files start-imports settings-cell environment-make
+TRAINING = """start-files start-imports settings-cell environment-make
     model-class model-check policy-class policy-check value-targets-class value-targets-check
     merge-class merge-check a2c-class a2c-check
     training-log training-start-cell training-loop""".split()
@@ -38,9 +38,18 @@ def run(names, sources, namespace):
     return namespace
 
 
-def definitions(names=(*TASKS, "catch-class", "watching-evaluate")):
+def definitions(names=(*TASKS, "watching-evaluate")):
     """Runs the cells that only define; returns their namespace."""
     return run(["start-imports", *names], cells(read()), {"__name__": "a2c_assignment", "np": np})
+
+
+def changed(changes):
+    """Returns {id: source} with some pieces replaced, given as (id, old text, new text)."""
+    sources = cells(read())
+    for name, old, new in changes:
+        assert sources[name].count(old) == 1, (name, old)
+        sources[name] = sources[name].replace(old, new)
+    return sources
 
 
 def training(changes=(), more=()):
@@ -49,15 +58,11 @@ def training(changes=(), more=()):
     The run is not copied to a reader's DRIVE.
 
     Args:
-        changes: What to change in the cells, as (id, old text, new text).
+        changes: As in `changed`.
         more: Ids of cells to run after these.
     """
     from IPython.core.interactiveshell import InteractiveShell
 
     InteractiveShell.instance()  # for the notebook's display()
     os.environ.pop("A2C_DRIVE", None)
-    sources = cells(read())
-    for name, old, new in changes:
-        assert sources[name].count(old) == 1, (name, old)
-        sources[name] = sources[name].replace(old, new)
-    return run([*TRAINING, *more], sources, {"__name__": "a2c_assignment"})
+    return run([*TRAINING, *more], changed(changes), {"__name__": "a2c_assignment"})

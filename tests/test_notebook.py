@@ -1,8 +1,11 @@
-import ast
 import os
 import re
+import shutil
 import statistics
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import imageio.v3 as iio
@@ -12,11 +15,10 @@ import psutil
 import pytest
 import torch
 from nbclient import NotebookClient
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from conftest import OUT, READER
 from tests import notebook
-from tests.right_answers import RIGHT
-from tests.wrong_answers import WRONG
+from training.curves import read_curves
 
 ROOT = notebook.PATH.parent
 TASKS = ["NatureModel", "Policy", "ComputeValueTargets", "MergeTimeBatch", "A2C"]
@@ -49,6 +51,10 @@ def solution():
 # the text
 
 
+def lines_of(cell):
+    return sum(bool(line.strip()) for line in cell["source"].splitlines())
+
+
 def test_cells_keep_to_the_house_style():
     book = notebook.read()
     assert (book.nbformat, book.nbformat_minor) == (4, 5)
@@ -56,30 +62,46 @@ def test_cells_keep_to_the_house_style():
     assert all(
         re.fullmatch(r"[a-z0-9-]+", name) and not re.fullmatch(r"[0-9a-f]{8}", name) for name in ids
     )
-    lines = {"code": [], "markdown": []}
-    for cell in book.cells:
-        lines[cell.cell_type].append(
-            sum(bool(line.strip()) for line in cell["source"].splitlines())
-        )
-    assert statistics.median(lines["code"]) <= 18 and max(lines["code"]) <= 40
-    assert max(lines["markdown"]) <= 12
-    assert not any(cell.metadata for cell in book.cells)
+    code = [cell for cell in book.cells if cell.cell_type == "code"]
+    lengths = [lines_of(cell) for cell in code]
+    assert statistics.median(lengths) <= 18 and max(lengths) <= 40
+    assert sum(lines_of(cell) for cell in code if cell["id"] not in notebook.TASKS) <= 250
 
 
-def test_every_task_has_a_class_with_a_marked_solution_and_a_check_in_the_next_cell():
+def test_the_ideas_come_before_the_code():
+    kinds = {cell["id"]: cell.cell_type for cell in notebook.read().cells}
+    names = list(kinds)
+    first_code = next(k for k, name in enumerate(names) if kinds[name] == "code")
+    assert max(names.index("map"), names.index("why")) < first_code
+
+
+def test_every_task_has_its_five_beats():
+    """Why, the class with a marked solution, its check in the next cell, and a look."""
     book = notebook.read()
-    code = [cell["source"] for cell in book.cells if cell.cell_type == "code"]
-    for task in TASKS:
-        (k,) = (k for k, source in enumerate(code) if f"\nclass {task}" in "\n" + source)
-        assert 1 <= code[k].count("### BEGIN SOLUTION") == code[k].count("### END SOLUTION")
-        assert "checks.check_" in code[k + 1]
+    code = [cell for cell in book.cells if cell.cell_type == "code"]
+    texts = [cell["source"] for cell in book.cells if cell.cell_type == "markdown"]
+    for number, task in enumerate(TASKS, start=1):
+        (k,) = (k for k, cell in enumerate(code) if f"\nclass {task}" in "\n" + cell["source"])
+        source = code[k]["source"]
+        assert 1 <= source.count("### BEGIN SOLUTION") == source.count("### END SOLUTION")
+        assert "checks.check_" in code[k + 1]["source"]
+        assert code[k + 2]["id"].endswith("-look")
+        (text,) = (text for text in texts if f"**Task {number}**" in text)
+        assert re.search(r"\(\d+ minutes, ", text) and text.count("<details>") >= 2
 
 
-def test_solutions_taken_out_leave_a_notebook_that_compiles():
-    for name, source in notebook.cells(notebook.read()).items():
-        if "### BEGIN SOLUTION" in source and not name.startswith("curves"):
-            hole = r"### BEGIN SOLUTION.*?### END SOLUTION"
-            ast.parse(re.sub(hole, "raise NotImplementedError", source, flags=re.DOTALL))
+def test_hints_hold_no_statement_of_a_solution():
+    book = notebook.read()
+    sources = "\n".join(cell["source"] for cell in book.cells if cell["id"] in notebook.TASKS)
+    solutions = re.findall(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", sources, re.DOTALL)
+    statements = {line.strip() for text in solutions for line in text.splitlines()}
+    hints = [text for cell in book.cells for text in re.findall(DETAILS, cell["source"], re.DOTALL)]
+    assert len(hints) >= 10
+    for hint in hints:
+        assert not any(len(line) > 15 and line in hint for line in statements)
+
+
+DETAILS = r"<details>.*?</details>"
 
 
 def test_outputs_name_no_path_of_a_machine():
@@ -87,12 +109,71 @@ def test_outputs_name_no_path_of_a_machine():
     assert not re.search(r"/(root|home|Users|work|tmp)/|site-packages|@@", text)
 
 
-# the figures that are told
+# what nbgrader makes of it
 
 
-def test_readme_counts_the_answers_that_are_known():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"{len(WRONG)} mistakes are known so far, and {len(RIGHT)} right answers" in readme
+@pytest.fixture(scope="module")
+def assignment(tmp_path_factory):
+    """What nbgrader's own program makes of the solved notebook for students."""
+    course = tmp_path_factory.mktemp("course")
+    (course / "source" / "a2c").mkdir(parents=True)
+    shutil.copy(notebook.PATH, course / "source" / "a2c")
+    command = [sys.executable, "-m", "nbgrader", "generate_assignment", "a2c", "--no-db"]
+    subprocess.run(command, cwd=course, check=True, capture_output=True, text=True)
+    return nbformat.read(course / "release" / "a2c" / notebook.PATH.name, as_version=4)
+
+
+def test_nbgrader_makes_the_students_notebook(assignment):
+    sources = notebook.cells(assignment)
+    for name in notebook.TASKS:
+        compile(sources[name], name, "exec")
+        assert "SOLUTION" not in sources[name] and "NotImplementedError" in sources[name]
+    assert "reward_mean_100" not in sources["curves-comments"]
+    assert len(assignment.cells) == len(notebook.read().cells)
+
+
+def test_the_fields_of_nbgrader_are_true():
+    for cell in notebook.read().cells:
+        fields = cell.metadata.get("nbgrader", {})
+        solution = "BEGIN SOLUTION" in cell["source"]
+        check = "checks.check_" in cell["source"] and cell["id"].endswith("-check")
+        assert bool(fields) == (solution or check), cell["id"]
+        if fields:
+            assert fields["grade_id"] == cell["id"] and fields["cell_type"] == cell.cell_type
+            assert fields["solution"] == solution and fields["locked"] == check
+            assert fields["grade"] == (check or cell.cell_type == "markdown")
+            assert ("points" in fields) == fields["grade"]
+
+
+# the figures in the text
+
+
+def test_the_worked_example_of_targets(solution):
+    trajectory = {
+        "rewards": [np.float32([0, 1]), np.float32([1, 0]), np.float32([0, 0])],
+        "resets": [np.array([False, False]), np.array([True, False]), np.array([False, False])],
+        "state": {"latest_observation": np.float32([[2, 2], [2, 2]])},
+    }
+    solution.ComputeValueTargets(Values(), gamma=0.9)(trajectory)
+    targets = torch.stack(trajectory["value_targets"]).tolist()
+    told = re.findall(r"\*\*([\d.]+)\*\*", notebook.cells(notebook.read())["value-targets"])
+    assert [float(number) for number in told] == pytest.approx(sum(targets, []), abs=1e-6)
+
+
+def test_the_worked_examples_of_log_probs_and_of_the_gradient():
+    sources = notebook.cells(notebook.read())
+    log_probs = torch.log_softmax(torch.tensor([0.0, 1.0, 2.0]), 0)
+    for numbers in (log_probs, log_probs.exp()):
+        text = ", ".join(f"{number:.3f}".replace("-", "−") for number in numbers)
+        assert f"({text})" in sources["policy"]
+    logits = torch.zeros(2, requires_grad=True)
+    (2 * torch.log_softmax(logits, 0)[0]).backward()
+    assert logits.grad.tolist() == [1, -1] and "$(1, -1)$" in sources["a2c"]
+    assert f"{np.log(2):.3f}" in sources["a2c"] and f"{0.99**100:.2f}" in sources["why"]
+    assert (
+        f"{np.log(6):.3f}" in sources["policy-see"]
+        and f"{0.01 * np.log(6):.3f}" in sources["a2c-see"]
+    )
 
 
 # the mathematics, by hand
@@ -160,7 +241,7 @@ def test_a_loss_that_is_not_finite_is_refused_before_any_weight_moves(solution):
     before = policy.model.value.weight.clone()
     act = policy.act(np.random.default_rng(0).random((2, 4, 84, 84), dtype=np.float32))
     with pytest.raises(
-        FloatingPointError, match="the loss is nan, expected a finite number: no update"
+        FloatingPointError, match="the loss is nan, not finite: no update; lower the learning rate"
     ):
         a2c.step({**act, "value_targets": torch.tensor([1.0, float("nan")])})
     assert torch.equal(policy.model.value.weight, before)
@@ -179,26 +260,7 @@ def test_the_order_in_memory_changes_neither_outputs_nor_gradient(solution):
         torch.testing.assert_close(one, other)
 
 
-# the tiny game
-
-
-def play_catch(solution, choose, games=400):
-    env, scores = solution.Catch(), []
-    env.reset(seed=0)
-    rng = np.random.default_rng(1)
-    for _ in range(games):
-        env.reset()
-        ended = False
-        while not ended:
-            _, reward, ended, _, _ = env.step(choose(env, rng))
-        scores.append(reward)
-    return np.mean(scores)
-
-
-def test_catch_scores_one_at_best_and_minus_five_sevenths_at_random(solution):
-    assert play_catch(solution, lambda env, rng: 1 + np.sign(env.column - env.paddle)) == 1.0
-    at_random = play_catch(solution, lambda env, rng: rng.integers(3), games=4000)
-    assert at_random == pytest.approx(-5 / 7, abs=0.045)  # four standard errors
+# playing
 
 
 def test_evaluate_plays_whole_games_and_returns_raw_scores(solution):
@@ -227,15 +289,15 @@ def test_evaluate_plays_whole_games_and_returns_raw_scores(solution):
     assert solution.evaluate(Two(), First(), greedy=True, t_max=4) == [28.0]
 
 
-# the whole notebook, twice over
+# the whole notebook, twice over: first as pytest collects it, then as a person watches it
 
 
 def run_sitting(out, watched):
     """Executes every cell in a short sitting; returns the executed notebook."""
     before = dict(os.environ)
-    os.environ.update(A2C_OUT=str(out), A2C_MINUTES="0.3", A2C_DRIVE=str(out / "drive"))
+    os.environ.update(A2C_OUT=str(out))
     if watched:
-        os.environ["JPY_SESSION_NAME"] = "a2c_assignment.ipynb"
+        os.environ.update(JPY_SESSION_NAME="a2c_assignment.ipynb", A2C_DRIVE=str(out / "drive"))
     try:
         client = NotebookClient(
             notebook.read(), timeout=600, resources={"metadata": {"path": ROOT}}
@@ -246,28 +308,23 @@ def run_sitting(out, watched):
         os.environ.update(before)
 
 
-def files_of_the_reader():
-    return {
-        path: path.stat().st_mtime_ns
-        for folder in ("img", "logs", "videos")
-        for path in (ROOT / folder).rglob("*")
-    }
-
-
 @pytest.fixture(scope="module")
-def sittings(tmp_path_factory):
-    """Two sittings of one run: its folder, both executed notebooks, the step after the first."""
-    out, before = tmp_path_factory.mktemp("out"), files_of_the_reader()
-    for path in REFERENCE:
-        (out / path).parent.mkdir(parents=True)
-        (out / path).write_bytes(b"the reference run")
-    running = set(psutil.pids())
-    first = run_sitting(out, watched=False)
+def sittings(request):
+    """Two sittings of one run: its folder, the second's notebook, the step after the first."""
+    config = request.config
+    out = Path(config.stash[OUT].name)
+    if not (out / "weights.pt").exists():  # the notebook itself was not among the tests
+        run_sitting(out, watched=False)
     middle = newest_step(out)
+    for path in [*REFERENCE, ABORTED]:
+        (out / path).parent.mkdir(parents=True)
+        (out / path).write_bytes(b"not of this run")
+    running = set(psutil.pids())
     second = run_sitting(out, watched=True)
-    assert files_of_the_reader() == before
     left = [process for process in started_since(running) if process.name() in SERVANTS]
-    return SimpleNamespace(out=out, first=first, second=second, middle=middle, left=left)
+    return SimpleNamespace(
+        out=out, second=second, middle=middle, left=left, reader=config.stash[READER]
+    )
 
 
 SERVANTS = {"Xvfb", "tensorboard", "ffmpeg"}
@@ -276,13 +333,18 @@ REFERENCE = [
     "videos/reference/False/rl-video-episode-0.mp4",
     "img/reference/curve.png",
 ]
+ABORTED = "logs/aborted/events.out.tfevents.1"
+
+
+def test_what_pytest_runs_leaves_a_readers_files_alone(sittings):
+    assert sittings.reader() == sittings.reader.before
 
 
 def test_the_reference_run_is_not_touched(sittings):
     for path in REFERENCE:
         folder = sittings.out / path.split("/")[0] / "reference"
         assert [each for each in folder.rglob("*") if each.is_file()] == [sittings.out / path]
-        assert (sittings.out / path).read_bytes() == b"the reference run"
+        assert (sittings.out / path).read_bytes() == b"not of this run"
 
 
 def started_since(running):
@@ -301,34 +363,29 @@ def printed(executed, cell_id):
     return "".join(output.get("text", "") for output in cell.outputs)
 
 
-def test_a_second_sitting_goes_on_where_the_first_ended(sittings):
+def test_a_second_sitting_resumes_where_the_first_ended(sittings):
     assert sittings.middle > 1000
-    assert printed(sittings.first, "training-start-cell") == "starting first-run\n"
     said = printed(sittings.second, "training-start-cell")
-    assert said == f"going on with first-run at agent step {sittings.middle:,}\n"
+    assert f"resuming first-run at agent step {sittings.middle:,}" in said
     assert newest_step(sittings.out) > sittings.middle + 1000
 
 
 def test_all_curves_join_in_order(sittings):
-    events = EventAccumulator(
-        str(sittings.out / "logs" / "first-run"), size_guidance={"scalars": 0}
-    )
-    events.Reload()
+    curves = read_curves(sittings.out / "logs" / "first-run")
     for tag in CURVES:
-        points = events.Scalars(tag)
-        steps = [point.step for point in points]
-        assert steps == sorted(set(steps)), tag
+        steps, values, _ = curves[tag]
+        assert (np.diff(steps) > 0).all(), tag
         assert steps[0] <= 20_000 and steps[-1] > sittings.middle
-        assert np.isfinite([point.value for point in points]).all()
-    steps = [point.step for point in events.Scalars("A2C/entropy")]
-    assert np.diff(steps).max() <= 2 * 2_000
+        assert np.isfinite(values).all()
+    assert np.diff(curves["A2C/entropy"][0]).max() <= 2 * 2_000
 
 
 def test_the_drive_holds_the_whole_run(sittings):
     run, copy = sittings.out / "logs" / "first-run", sittings.out / "drive" / "first-run"
-    files = {path.name: path.read_bytes() for path in run.iterdir()}
-    assert {path.name: path.read_bytes() for path in copy.iterdir()} == files
+    files = {path.name: path.read_bytes() for path in copy.iterdir()}
+    assert {path.name: path.read_bytes() for path in run.iterdir() if path.name in files} == files
     assert sum(name.startswith("checkpoint-") for name in files) == 2
+    assert sum(name.startswith("events.") for name in files) == 2
 
 
 def test_videos_of_both_kinds_play_at_the_speed_of_a_person(sittings):
@@ -351,15 +408,15 @@ def test_the_hand_in_holds_the_run_and_nothing_else(sittings):
     with zipfile.ZipFile(sittings.out / "hand-in.zip") as package:
         names = set(package.namelist())
         inner = nbformat.reads(package.read("a2c_assignment.ipynb").decode(), as_version=4)
-    scripts = {"atari_wrappers.py", "env_batch.py", "runners.py", "checkpoints.py", "mirror.py"}
     videos = {f"videos/{kind}/rl-video-episode-0.mp4" for kind in (False, True)}
     pictures = {f"img/{tag.split('/')[1]}.png" for tag in CURVES} - {"img/games.png"}
-    scripts |= {"health.py", "tests/__init__.py", "tests/checks.py"}
+    scripts = {name for name in names if name.endswith(".py")}
     events = {name for name in names if name.startswith("logs/first-run/events")}
     assert len(events) == 2
-    assert names - events == scripts | videos | pictures | {"weights.pt", "a2c_assignment.ipynb"}
+    assert names - events - scripts == videos | pictures | {"weights.pt", "a2c_assignment.ipynb"}
+    assert {"runners.py", "training/health.py", "tests/checks/__init__.py"} <= scripts
+    assert not any(name.startswith("tests/") for name in scripts if "checks" not in name)
     assert inner.cells == notebook.read().cells
-    assert "as saved does not show this run" in printed(sittings.first, "hand-in-cell")
 
 
 def test_the_saved_weights_are_those_of_the_checkpoint(sittings, solution):
@@ -381,7 +438,6 @@ def test_videos_are_embedded_and_tensorboard_is_shown_to_who_watches(sittings):
         "tensorboard-frame" in output.get("data", {}).get("text/html", "")
         for output in cell.outputs
     )
-    assert "nobody is watching" in printed(sittings.first, "training-tensorboard")
 
 
 def test_no_process_is_left_behind(sittings):

@@ -1,0 +1,145 @@
+"""Pictures and tables of what the notebook computes, and the curves of a run as captioned files."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import Markdown, display
+from tabulate import tabulate
+from torch import nn
+
+from training.curves import read_curves
+
+__all__ = [
+    "CAPTIONS",
+    "draw_curves",
+    "entries_table",
+    "show_entries",
+    "show_layers",
+    "show_observation",
+    "show_targets",
+]
+
+CAPTIONS = {  # tag: what stands above the picture
+    "Episodes/reward_mean_100": "reward_mean_100: raw score of whole games",
+    "A2C/coefficient_of_determination": "coefficient of determination of values and targets",
+    "A2C/entropy": "entropy of the policy, in nats",
+    "A2C/value_loss": "value loss",
+    "A2C/policy_loss": "policy loss",
+    "A2C/value_targets": "value targets, batch mean",
+    "A2C/value_predictions": "value predictions, batch mean",
+    "A2C/gradient_norm": "gradient norm before clipping",
+    "A2C/advantages": "advantages, batch mean",
+    "A2C/total_loss": "total A2C loss",
+}
+
+
+def show_observation(observation):
+    """Draws the four stacked frames of one observation [4, 84, 84], the newest on the right."""
+    figure, axes = plt.subplots(1, 4, figsize=(11, 3))
+    for k, axis in enumerate(axes):
+        axis.imshow(observation[k], cmap="gray", vmin=0, vmax=1)
+        axis.set_title(f"agent step t − {3 - k}" if k < 3 else "agent step t, now", fontsize=10)
+        axis.axis("off")
+    figure.suptitle("One observation: four agent steps of one environment", fontsize=11)
+    plt.show()
+
+
+def show_layers(model, observations):
+    """Prints what each layer makes of observations [B, 4, 84, 84], and the number of parameters."""
+
+    def show(layer, _, output):
+        print(f"{type(layer).__name__:>8} → {list(output.shape)}")
+
+    layers = [layer for layer in model.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
+    hooks = [layer.register_forward_hook(show) for layer in layers]
+    with torch.no_grad():
+        model(torch.as_tensor(observations, device=next(model.parameters()).device))
+    for hook in hooks:
+        hook.remove()
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
+
+
+def show_entries(entries):
+    """Shows the type and shape of each entry of a dict; arguments as in `entries_table`."""
+    display(Markdown(entries_table(entries)))
+
+
+def entries_table(entries):
+    """Returns a Markdown table with a row for each entry of a dict.
+
+    Args:
+        entries: What `policy.act` or `runner.get_next` returns; of a list, its length T and the
+            shape of its first element are told. `state` is left out.
+    """
+    rows = []
+    for key, value in entries.items():
+        if key != "state":
+            is_list = isinstance(value, (list, tuple))
+            first, length = (value[0], len(value)) if is_list else (value, "")
+            rows.append([f"`{key}`", type(first).__name__, length, list(np.shape(first))])
+    return tabulate(rows, headers=["key", "type", "T", "shape"], tablefmt="pipe")
+
+
+def show_targets(collector, compute_value_targets, tries=500):
+    """Prints the targets of two environments: in one an episode ends, in the other a reward comes.
+
+    Args:
+        collector: A runner without transforms; it plays until both have happened.
+        compute_value_targets: The transform of Task 3.
+        tries: Partial trajectories to look through.
+    """
+    for _ in range(tries):
+        trajectory = collector.get_next()
+        ends = np.any(trajectory["resets"][:-1], axis=0)  # [B]
+        earns = np.any(trajectory["rewards"][:-1], axis=0)
+        if ends.any() and earns.any():
+            break
+    compute_value_targets(trajectory)
+    _print_targets(trajectory, int(ends.argmax()), "an episode ends")
+    _print_targets(trajectory, int(earns.argmax()), "a reward comes in")
+
+
+def _print_targets(trajectory, b, event):
+    """Prints one environment's column of a trajectory, a row for each step."""
+    print(f"environment {b}, where {event}:")
+    columns = (trajectory[key] for key in ("rewards", "resets", "values", "value_targets"))
+    for t, (rewards, resets, values, targets) in enumerate(zip(*columns, strict=True)):
+        print(
+            f"  t = {t}  reward {rewards[b]:.0f}  reset {resets[b]!s:>5}  "
+            f"V {float(values[b]):+.3f}  target {float(targets[b]):+.3f}"
+        )
+
+
+def draw_curves(run, folder):
+    """Draws a run's curves in the cell, and each as a picture with a caption.
+
+    Args:
+        run: The run's folder of event files.
+        folder: Where the pictures go, `<curve>.png` each; made if it is missing.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    curves = read_curves(run)
+    drawn = [tag for tag in CAPTIONS if tag in curves]
+    for tag in drawn:
+        figure, axis = plt.subplots(figsize=(6, 3.5), layout="constrained")
+        _draw_curve(axis, CAPTIONS[tag], *curves[tag][:2])
+        figure.savefig(folder / f"{tag.split('/')[1]}.png")
+        plt.close(figure)
+    figure, axes = plt.subplots(5, 2, figsize=(11, 14), layout="constrained")
+    for axis, tag in zip(axes.flat, drawn, strict=False):
+        _draw_curve(axis, CAPTIONS[tag], *curves[tag][:2])
+    plt.show()
+
+
+def _draw_curve(axis, caption, steps, values):
+    """Draws one curve, pale as it is and strong as a mean over a fiftieth of its points."""
+    axis.plot(steps, values, color="tab:blue", alpha=0.3, linewidth=0.8)
+    width = max(1, len(values) // 50)
+    smooth = np.convolve(values, np.ones(width) / width, mode="valid")
+    axis.plot(steps[width - 1 :], smooth, color="tab:blue")
+    axis.set_title(caption, fontsize=10)
+    axis.set_xlabel("agent steps", fontsize=9)
+    axis.ticklabel_format(axis="x", style="sci", scilimits=(0, 5))

@@ -11,7 +11,7 @@ import cv2
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
-from gymnasium.wrappers import FrameStackObservation, RecordEpisodeStatistics, TransformReward
+from gymnasium.wrappers import FrameStackObservation, TransformReward
 
 from env_batch import (
     FRAME_SKIP,
@@ -23,7 +23,7 @@ from env_batch import (
     scale_frames,
     spread_seeds,
 )
-from training.summaries import NumpySummaries, Outer, TensorboardSummaries
+from training.summaries import NumpySummaries, Outer, RecordScores, TensorboardSummaries
 
 __all__ = [
     "ClipReward",
@@ -58,9 +58,9 @@ class FireReset(gymnasium.Wrapper):
 
     def reset(self, **kwargs):
         """Returns what is seen after FIRE."""
-        self.env.reset(**kwargs)
-        obs, _, terminated, truncated, info = self.env.step(self._fire)
-        return self.env.reset() if terminated or truncated else (obs, info)
+        _, info = self.env.reset(**kwargs)
+        obs, _, terminated, truncated, after = self.env.step(self._fire)
+        return self.env.reset() if terminated or truncated else (obs, {**info, **after})
 
 
 class StartWithRandomActions(gymnasium.Wrapper):
@@ -80,7 +80,8 @@ class StartWithRandomActions(gymnasium.Wrapper):
         """Returns what is seen after the no-ops; a game that ended in them starts again."""
         obs, info = self.env.reset(**kwargs)
         for _ in range(self.np_random.integers(self._max_random_actions)):
-            obs, _, terminated, truncated, info = self.env.step(0)
+            obs, _, terminated, truncated, after = self.env.step(0)
+            info = {**info, **after}
             if terminated or truncated:
                 obs, info = self.env.reset()
         return obs, info
@@ -185,17 +186,17 @@ class SwapImageAxes(gymnasium.ObservationWrapper):
 class EpisodicLife(gymnasium.Wrapper):
     """Ends an episode for the learner where a life is lost, while the game goes on.
 
-    `info["life_lost"]` marks such a step. The reset that follows it hands the same observation back
-    and touches nothing; every other reset starts a new game.
+    `info["life_lost"]` marks such a step, and the reset that follows it: that one hands the same
+    observation back and touches nothing. Every other reset starts a new game.
     """
 
     _life_lost = False
 
     def reset(self, *, seed=None, options=None):
-        """Goes on after a lost life (unless a seed is given), else starts a new game."""
+        """Resumes the game after a lost life (unless a seed is given), else starts a new one."""
         if self._life_lost and seed is None:
             self._life_lost = False
-            return self._obs, {"lives": self._lives}
+            return self._obs, {"lives": self._lives, "life_lost": True}
         self._life_lost = False
         obs, info = self.env.reset(seed=seed, options=options)
         self._lives = info["lives"]
@@ -266,7 +267,7 @@ def nature_dqn_env(
     make = _choose("parallel", parallel, {"threads": AtariEnvBatch, "processes": _worker_batch})
     lives = nenvs is not None if episodic_life is None else episodic_life
     if nenvs is None:
-        env = _seeded(atari_stack(make_atari(env_id), episodic_life=lives), seed)
+        env = RecordScores(_seeded(atari_stack(make_atari(env_id), episodic_life=lives), seed))
     else:
         env = make(env_id, check_count("nenvs", nenvs), seed, episodic_life=lives)
     env = wrap(env) if wrap else env
@@ -294,7 +295,7 @@ def atari_stack(env, *, episodic_life, max_random_actions=30):
     if "FIRE" in env.unwrapped.get_action_meanings():
         env = FireReset(env)
     env = StartWithRandomActions(env, max_random_actions)
-    env = RecordEpisodeStatistics(SkipFrames(MaxBetweenFrames(env)))
+    env = SkipFrames(MaxBetweenFrames(env))
     env = SwapImageAxes(QueueFrames(ImagePreprocessing(env)))
     return EpisodicLife(env) if episodic_life else env
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -16,7 +17,7 @@ class EnvRunner:
     """Collects partial trajectories of T agent steps in B environments.
 
     Attributes:
-        step_var: Agent steps so far, over all environments: the horizontal axis of every curve.
+        summaries: The environments' summaries, None where they have none.
 
     Example:
         >>> import gymnasium
@@ -32,7 +33,7 @@ class EnvRunner:
     """
 
     def __init__(self, env, policy, nsteps, transforms=()):
-        """Resets the environments.
+        """Resets the environments; what their summaries have counted is kept.
 
         Args:
             env: A batch of environments.
@@ -55,14 +56,20 @@ class EnvRunner:
         self.summaries = (
             env.get_wrapper_attr("summaries") if env.has_wrapper_attr("summaries") else None
         )
-        self.step_var = 0
-        if self.summaries:
-            self.summaries.restart()
+        self._counter = self.summaries or SimpleNamespace(step_var=0)
         _keep_freed_memory()
         self.reset()
 
+    @property
+    def step_var(self):
+        """Agent steps so far, over all environments: the horizontal axis of every curve.
+
+        Summaries count them for every runner of an environment; without them each runner does.
+        """
+        return self._counter.step_var
+
     def reset(self, seed=None):
-        """Starts new games and resets the policy; `step_var` goes on."""
+        """Starts new games and resets the policy; `step_var` is kept."""
         self._latest_observation, _ = self.env.reset(seed=seed)
         if hasattr(self.policy, "reset"):
             self.policy.reset()
@@ -94,7 +101,8 @@ class EnvRunner:
         observation = self._latest_observation
         act = self._act(observation)
         self._latest_observation, rewards, terminated, truncated, _ = self.env.step(act["actions"])
-        self.step_var += self.nenvs
+        if not self.summaries:
+            self._counter.step_var += self.nenvs
         return {
             "observations": observation,
             **act,
@@ -130,16 +138,16 @@ class EnvRunner:
         }
 
     def load_state_dict(self, state):
-        """Goes on counting from a state_dict; games start anew, emulators keep no state."""
-        self.step_var = state["step_var"]
+        """Resumes counting from a state_dict; games start again, emulators keep no state."""
         if self.summaries and state["summaries"]:
             self.summaries.load_state_dict(state["summaries"])
+        self._counter.step_var = state["step_var"]
 
 
 def _keep_freed_memory():
     """Lets the process keep the memory of a freed trajectory for the next one.
 
-    glibc hands arrays of this size back to the system and asks for them anew at every update, which
+    glibc hands arrays of this size back to the system and asks for new ones at every update, which
     costs a page fault for each 4 KB. Other C libraries have no mallopt and are left as they are.
     """
     mmap_threshold, trim_threshold = -3, -1  # as in malloc.h

@@ -1,17 +1,14 @@
-import warnings
-
 import gymnasium
 import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
 from gymnasium.wrappers import RecordVideo
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import atari_wrappers as aw
 from env_batch import AtariEnvBatch, EnvBatch
 from runners import EnvRunner
-from tests.toys import Arcade, Counting, full_disk
+from tests.toys import Arcade, Counting
 
 GAME = "SpaceInvadersNoFrameskip-v4"
 
@@ -127,160 +124,6 @@ def test_clip_reward_keeps_the_sign_of_one_reward_and_of_a_batch():
     batch.reset()
     assert batch.step([0, 0])[1].tolist() == [1.0, 1.0] and batch.nenvs == 2
     assert one.reward(-7.0) == -1.0 and one.reward(0.0) == 0.0
-
-
-def scores_of(lengths, steps):
-    """Numpy summaries of a batch of Counting games after some steps."""
-    env = aw.NumpySummaries(EnvBatch([Counting(length) for length in lengths]))
-    env.reset()
-    for _ in range(steps):
-        env.step([0] * len(lengths))
-    return env
-
-
-def test_summaries_average_over_environments_that_finished_a_game():
-    env = scores_of([2, 3, 50], 6)  # scores 25, 35 and none yet
-    values = aw.NumpySummaries.get_values
-    assert values("Episodes/reward_mean_100").tolist() == [25.0, 30.0, 30.0, 30.0]
-    assert values("Episodes/games").tolist() == [1, 1, 1, 2]
-    assert values("Episodes/total")[-1] == 30.0
-    assert (values("Episodes/minimum")[-1], values("Episodes/maximum")[-1]) == (25.0, 35.0)
-    assert values("Episodes/length")[-1] == 2.5
-    assert env.step_var == 18 and env.reward_mean_100 == 30.0
-
-
-def test_reward_mean_100_forgets_games_before_the_last_hundred():
-    env = scores_of([1], 1)
-    env._games[0].extend([0.0] * 99)
-    assert env.reward_mean_100 == 0.15
-    env.step([0])
-    env.step([0])
-    assert len(env._games[0]) == 100 and env.reward_mean_100 == 0.30
-
-
-def test_summaries_of_lost_lives_wait_for_the_whole_game():
-    env = aw.NumpySummaries(EnvBatch([aw.EpisodicLife(Arcade())]))
-    env.reset()
-    for _ in range(11):
-        env.step([0])
-    assert env.reward_mean_100 is None
-    env.step([0])
-    assert env.reward_mean_100 == sum(range(13))
-
-
-def test_summaries_serve_a_single_environment():
-    env = aw.NumpySummaries(Counting(2))
-    env.reset()
-    env.step(0)
-    env.step(0)
-    assert aw.NumpySummaries.get_values("Episodes/reward_mean_100").tolist() == [25.0]
-
-
-def test_a_game_that_is_broken_off_is_not_counted():
-    env = aw.NumpySummaries(Counting(3))
-    env.reset()
-    env.step(0)
-    env.reset()
-    infos = [env.step(0)[4] for _ in range(3)]
-    assert infos[2]["episode"] == {"r": 35.0, "l": 3}
-    lives = aw.NumpySummaries(aw.EpisodicLife(Arcade()))
-    lives.reset()
-    for _ in range(6):
-        lives.step(0)
-    lives.reset()
-    assert [lives.step(0)[4] for _ in range(6)][5]["episode"] == {
-        "r": float(sum(range(13))),
-        "l": 12,
-    }
-
-
-def test_numpy_summaries_name_what_there_is():
-    scores_of([1], 1)
-    with pytest.raises(
-        KeyError, match="nothing was recorded as 'reward_mean_100'; there are .*Episodes/games"
-    ):
-        aw.NumpySummaries.get_values("reward_mean_100")
-
-
-def read(folder, tag):
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    return [(point.step, point.value) for point in events.Scalars(tag)]
-
-
-def test_tensorboard_summaries_write_raw_scores_against_agent_steps(tmp_path):
-    env = aw.ClipReward(
-        aw.TensorboardSummaries(EnvBatch([Counting(2), Counting(3)]), tmp_path / "run")
-    )
-    env.reset()
-    assert not (tmp_path / "run").exists()
-    for _ in range(3):
-        env.step([0, 0])
-    env.close()
-    assert read(tmp_path / "run", "Episodes/reward_mean_100") == [(4, 25.0), (6, 30.0)]
-
-
-def test_tensorboard_summaries_go_on_and_drop_what_a_lost_run_drew_later(tmp_path):
-    def sitting(steps, state=None):
-        env = aw.TensorboardSummaries(EnvBatch([Counting(1)]), tmp_path)
-        env.reset()
-        if state:
-            env.load_state_dict(state)
-        for _ in range(steps):
-            env.step([0])
-        state = env.state_dict()
-        env.step([0])  # drawn, but not in the state: lost
-        env.close()
-        return state
-
-    sitting(3, sitting(4))
-    steps = [step for step, _ in read(tmp_path, "Episodes/reward_mean_100")]
-    assert steps == [1, 2, 3, 4, 5, 6, 7, 8]
-
-
-def test_curves_wait_for_space_on_a_full_disk_and_none_is_lost(tmp_path):
-    env = aw.TensorboardSummaries(EnvBatch([Counting(1)]), tmp_path)
-    env.reset()
-    env.step([0])
-    env.flush()
-    with full_disk(500):
-        for _ in range(5):
-            env.step([0])
-        with pytest.warns(UserWarning, match="the curves cannot be written.*wait in memory"):
-            env.flush()
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # it was said once
-            env.state_dict()
-        assert [step for step, _ in read(tmp_path, "Episodes/total")] == [1]
-    env.step([0])
-    env.close()
-    assert [step for step, _ in read(tmp_path, "Episodes/total")] == [1, 2, 3, 4, 5, 6, 7]
-
-
-def test_points_are_on_the_disk_once_their_state_is_told(tmp_path):
-    env = aw.TensorboardSummaries(EnvBatch([Counting(1)]), tmp_path)
-    env.reset()
-    for _ in range(5):
-        env.step([0])
-    env.state_dict()
-    assert [step for step, _ in read(tmp_path, "Episodes/total")] == [1, 2, 3, 4, 5]
-
-
-def test_a_second_runner_on_one_environment_draws_no_step_twice(tmp_path):
-    env = aw.TensorboardSummaries(EnvBatch([Counting(1)]), tmp_path)
-    for steps in (5, 3):
-        env.restart()
-        env.reset()
-        for _ in range(steps):
-            env.step([0])
-    env.close()
-    assert [step for step, _ in read(tmp_path, "Episodes/reward_mean_100")] == [1, 2, 3]
-
-
-def test_two_runs_without_a_name_get_folders_of_their_own(tmp_path, monkeypatch):
-    monkeypatch.setenv("A2C_OUT", str(tmp_path))
-    folders = [aw.nature_dqn_env(GAME, nenvs=1).env.logdir for _ in range(2)]
-    assert all(folder.parent == tmp_path / "logs" and GAME in folder.name for folder in folders)
-    assert folders[0] != folders[1]
 
 
 @pytest.mark.parametrize("parallel", ["threads", "processes"])

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atari_wrappers import NumpySummaries
+from atari_wrappers import ClipReward, NumpySummaries, TensorboardSummaries
 from env_batch import EnvBatch
 from runners import EnvRunner
 from tests.toys import Counting
+from training.curves import read_curves
 
 
 class Player:
@@ -146,26 +147,44 @@ def test_a_single_environment_and_a_bad_nsteps_are_refused():
 
 
 def test_summaries_are_drawn_at_the_runners_agent_step():
-    env = NumpySummaries(make_env())
-    env.reset()
-    for _ in range(7):
-        env.step([0, 0])  # before the runner: forgotten
-    runner = EnvRunner(env, Player(), 5)
-    assert env.step_var == 0 and env.reward_mean_100 is None
+    runner = EnvRunner(NumpySummaries(make_env()), Player(), 5)
     runner.get_next()
     runner.add_summary("A2C/loss", 0.5)
-    assert env.step_var == runner.step_var == 10
+    assert runner.summaries.step_var == runner.step_var == 10
     assert NumpySummaries.get_values("A2C/loss").tolist() == [0.5]
     EnvRunner(make_env(), Player(), 1).add_summary("A2C/loss", 0.5)  # no summaries: nothing happens
 
 
-def test_a_runner_goes_on_counting_from_its_state():
+def test_a_second_runner_resumes_the_count_and_the_curves(tmp_path):
+    env = ClipReward(TensorboardSummaries(EnvBatch([Counting(1)]), tmp_path))
+    first = EnvRunner(env, Player(), 59)
+    first.get_next()
+    second = EnvRunner(env, Player(), 1)
+    second.get_next()
+    second.add_summary("A2C/loss", 0.5)
+    env.close()
+    assert first.step_var == second.step_var == 60
+    curves = read_curves(tmp_path)
+    assert curves["Episodes/reward_mean_100"][0].tolist() == list(range(1, 61))
+    assert curves["A2C/loss"][0].tolist() == [60]
+
+
+@pytest.mark.parametrize("wrap", [NumpySummaries, lambda env: env])
+def test_a_runner_resumes_counting_from_its_state(wrap):
+    runner = EnvRunner(wrap(make_env()), Player(), 6)
+    runner.get_next()
+    other = EnvRunner(wrap(make_env()), Player(), 6)
+    other.load_state_dict(runner.state_dict())
+    assert other.step_var == runner.step_var == 12
+    other.get_next()
+    assert (other.step_var, runner.step_var) == (24, 12)
+
+
+def test_the_scores_behind_the_mean_resume_with_the_runner():
     runner = EnvRunner(NumpySummaries(make_env()), Player(), 6)
     runner.get_next()
-    state = runner.state_dict()
     other = EnvRunner(NumpySummaries(make_env()), Player(), 6)
-    other.load_state_dict(state)
-    assert (other.step_var, other.summaries.step_var) == (12, 12)
+    other.load_state_dict(runner.state_dict())
     assert other.summaries.reward_mean_100 == runner.summaries.reward_mean_100 == 40.0
     other.get_next()
     assert other.state_dict()["summaries"]["games"] == [[35.0] * 4, [45.0] * 2]

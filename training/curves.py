@@ -1,6 +1,7 @@
 """Curves read back from a run's event files."""
 
 import logging
+from pathlib import Path
 
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -12,17 +13,29 @@ def read_curves(folder):
     """Returns every curve of a run, all its sittings joined.
 
     Args:
-        folder: The run's folder of event files.
+        folder: The run's folder of event files, not one above it.
 
     Returns:
-        {tag: (agent steps [N] int, values [N], wall times [N] in s)}; points that a later sitting
-        drew again are there once.
+        {tag: (agent steps [N] int64, values [N] float64, wall times [N] float64 in s)}, in the
+        order of agent steps. Points that a lost sitting had drawn, and the one that resumed the run
+        drew again, are there once.
+
+    Raises:
+        FileNotFoundError: If the folder holds no event file.
     """
+    if not any(Path(folder).glob("*tfevents*")):
+        raise FileNotFoundError(
+            f"{folder} holds no event file (events.out.tfevents...): give the folder of one run "
+            "in which a point was drawn"
+        )
     logging.getLogger("tensorboard").setLevel(logging.ERROR)  # joined sittings are no news
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    curves = {}
-    for tag in events.Tags()["scalars"]:
-        points = events.Scalars(tag)
-        columns = zip(*((p.step, p.value, p.wall_time) for p in points), strict=True)
-        curves[tag] = tuple(np.array(column) for column in columns)
-    return curves
+    return {tag: _columns(events.Scalars(tag)) for tag in events.Tags()["scalars"]}
+
+
+def _columns(points):
+    steps = np.array([point.step for point in points], np.int64)
+    order = np.argsort(steps, kind="stable")
+    values = np.array([point.value for point in points], np.float64)
+    times = np.array([point.wall_time for point in points], np.float64)
+    return steps[order], values[order], times[order]

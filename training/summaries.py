@@ -2,19 +2,19 @@
 
 import os
 import time
-import warnings
-from collections import defaultdict, deque
+from collections import deque
 from pathlib import Path
 
 import gymnasium
 import numpy as np
+from gymnasium.utils import RecordConstructorArgs
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.summary import scalar
 
 from env_batch import GameScores
 from training.event_file import EventFile
 
-__all__ = ["NumpySummaries", "Outer", "Summaries", "TensorboardSummaries"]
+__all__ = ["NumpySummaries", "Outer", "RecordScores", "Summaries", "TensorboardSummaries"]
 
 
 class Outer:
@@ -26,27 +26,54 @@ class Outer:
         return getattr(self.env, "nenvs", None)
 
 
-class Summaries(Outer, gymnasium.Wrapper):
+class RecordScores(gymnasium.Wrapper, RecordConstructorArgs):
+    """Says `info["episode"]` at the end of a whole game of one environment, as every batch does.
+
+    A reset whose info says `"life_lost"` resumes the game. Every other one starts a new game, and
+    what was broken off is not counted.
+    """
+
+    def __init__(self, env):
+        """Starts at zero."""
+        RecordConstructorArgs.__init__(self)
+        super().__init__(env)
+        self.game_scores = GameScores(1)
+
+    def reset(self, **kwargs):
+        """Resets the environment."""
+        obs, info = self.env.reset(**kwargs)
+        if not info.get("life_lost"):
+            self.game_scores = GameScores(1)
+        return obs, info
+
+    def step(self, action):
+        """Steps the environment."""
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        self.game_scores.record(reward, np.array([terminated or truncated]), [info])
+        return obs, reward, terminated, truncated, info
+
+
+class Summaries(Outer, gymnasium.Wrapper, RecordConstructorArgs):
     """Writes what whole games scored, against agent steps over all environments.
 
     Under `Episodes/`: `reward_mean_100`, for each environment the mean raw score of its last 100
     games, averaged over the environments that have finished one; `games`, the smallest number of
     games behind these means; and over each environment's latest game `total` (mean raw score),
     `minimum`, `maximum` and `length` (mean, in agent steps).
+
+    Attributes:
+        step_var: Agent steps so far, over all environments; runners read it, none sets it back.
     """
 
     def __init__(self, env):
-        """Wraps one environment or a batch."""
-        super().__init__(env)
-        self.restart()
-
-    def restart(self):
-        """Forgets all games and counts from agent step 0; a runner that starts calls this."""
-        count = self.nenvs or 1
+        """Wraps a batch, or one environment, whose scores are recorded where they are not yet."""
+        RecordConstructorArgs.__init__(self)
+        count = getattr(env, "nenvs", None)
+        recorded = count is not None or env.has_wrapper_attr("game_scores")
+        super().__init__(env if recorded else RecordScores(env))
         self.step_var = 0
-        self._games = [deque(maxlen=100) for _ in range(count)]  # raw scores
-        self._lengths = [0] * count  # agent steps of the latest game
-        self._scores, self._life_lost = GameScores(1), False
+        self._games = [deque(maxlen=100) for _ in range(count or 1)]  # raw scores
+        self._lengths = [0] * len(self._games)  # agent steps of the latest game
 
     @property
     def summaries(self):
@@ -59,20 +86,11 @@ class Summaries(Outer, gymnasium.Wrapper):
         means = [np.mean(games) for games in self._games if games]
         return float(np.mean(means)) if means else None
 
-    def reset(self, **kwargs):
-        """Starts new games; one that is broken off is not counted."""
-        if not self._life_lost:
-            self._scores = GameScores(1)
-        return self.env.reset(**kwargs)
-
     def step(self, action):
         """Steps the environment and writes when a whole game ended."""
         obs, rewards, terminated, truncated, infos = self.env.step(action)
         self.step_var += len(self._games)
         each = infos if self.nenvs else [infos]
-        if not self.nenvs:
-            self._life_lost = infos.get("life_lost", False)
-            self._scores.record(rewards, np.array([terminated or truncated]), each)
         ended = [(i, info["episode"]) for i, info in enumerate(each) if "episode" in info]
         for i, episode in ended:
             self._games[i].append(float(episode["r"]))
@@ -100,7 +118,7 @@ class Summaries(Outer, gymnasium.Wrapper):
         raise NotImplementedError
 
     def state_dict(self):
-        """Returns what `load_state_dict` needs to go on."""
+        """Returns what `load_state_dict` needs to resume."""
         return {
             "step_var": self.step_var,
             "games": [list(g) for g in self._games],
@@ -108,7 +126,7 @@ class Summaries(Outer, gymnasium.Wrapper):
         }
 
     def load_state_dict(self, state):
-        """Goes on from a state_dict of the same number of environments."""
+        """Resumes from a state_dict of the same number of environments."""
         self.step_var = state["step_var"]
         self._games = [deque(games, maxlen=100) for games in state["games"]]
         self._lengths = list(state["lengths"])
@@ -117,8 +135,12 @@ class Summaries(Outer, gymnasium.Wrapper):
 class TensorboardSummaries(Summaries):
     """Summaries as TensorBoard event files.
 
-    Points reach the disk every half minute and with each checkpoint. Where they cannot, on a full
-    disk for example, a warning says so once, and they wait for space in memory while the run lasts.
+    The first point reaches the disk at once, the next ones within seconds, and the last ones with a
+    checkpoint, or when the environment is gone or the program ends, closed or not. Where they
+    cannot, on a full disk for example, a warning says so once, and they wait for space in memory.
+
+    Attributes:
+        logdir: The folder of the event files.
     """
 
     def __init__(self, env, logdir=None):
@@ -126,17 +148,28 @@ class TensorboardSummaries(Summaries):
 
         It is made with the first points, so that an environment that is only looked at leaves none.
         """
-        self._file = None
+        RecordConstructorArgs.__init__(self, logdir=logdir)
         super().__init__(env)
         self.logdir = Path(logdir) if logdir else _new_logdir(env)
+        self._file, self._purge_step = None, None
+
+    @property
+    def path(self):
+        """The event file that this environment writes, None before its first point."""
+        return self._file.path if self._file else None
+
+    def step(self, action):
+        """Steps the environment, and brings points to the disk that have waited for seconds."""
+        result = super().step(action)
+        if self._file:
+            self._file.flush_when_due()
+        return result
 
     def add_summary(self, name, value):
         """Draws a point."""
         if self._file is None:
-            self._file = EventFile(self.logdir, self._purge_step)
+            self._file = EventFile(self.logdir, self, self._purge_step)
         self._file.add(Event(summary=scalar(name, float(value)), step=self.step_var))
-        if time.monotonic() - self._flushed > 30:
-            self.flush()
 
     def state_dict(self):
         """Returns what `load_state_dict` needs, and brings the points before it to the disk."""
@@ -144,53 +177,35 @@ class TensorboardSummaries(Summaries):
         return super().state_dict()
 
     def load_state_dict(self, state):
-        """Goes on from a state_dict; TensorBoard drops the points that were drawn beyond it."""
+        """Resumes from a state_dict; TensorBoard drops the points that were drawn beyond it."""
         super().load_state_dict(state)
-        self._reopen(self.step_var + 1)
-
-    def restart(self):
-        """Counts from 0 again; points that were drawn already are dropped by TensorBoard."""
-        super().restart()
-        self._reopen(1 if self._file else None)
-
-    def _reopen(self, purge_step):
         self.flush()
-        self._file, self._purge_step, self._full = None, purge_step, False
+        self._file, self._purge_step = None, self.step_var + 1
 
     def flush(self):
         """Brings every point to the disk."""
-        self._flushed = time.monotonic()
-        try:
-            if self._file is not None:
-                self._file.flush()
-            self._full = False
-        except OSError as e:
-            if not self._full:
-                warnings.warn(
-                    f"the curves cannot be written: {e}. They wait in memory; make space",
-                    stacklevel=2,
-                )
-            self._full = True
+        if self._file:
+            self._file.flush()
 
     def close(self):
         """Writes the last points and closes the environment."""
-        self._reopen(self.step_var + 1)
+        self.flush()
         super().close()
 
 
 class NumpySummaries(Summaries):
     """Summaries kept in memory; `get_values` reads those of the newest environment."""
 
-    _points = defaultdict(list)
+    _points = {}  # {name: values} of the newest environment
 
     def __init__(self, env):
         """Starts with no points."""
         super().__init__(env)
-        self._points = NumpySummaries._points = defaultdict(list)
+        self._points = NumpySummaries._points = {}
 
     def add_summary(self, name, value):
         """Keeps a point."""
-        self._points[name].append(float(value))
+        self._points.setdefault(name, []).append(float(value))
 
     @classmethod
     def get_values(cls, name):
@@ -202,6 +217,11 @@ class NumpySummaries(Summaries):
         if name not in cls._points:
             raise KeyError(f"nothing was recorded as {name!r}; there are {sorted(cls._points)}")
         return np.array(cls._points[name])
+
+    @classmethod
+    def clear(cls):
+        """Forgets all values; the counts behind `reward_mean_100` are kept."""
+        cls._points.clear()
 
 
 def _new_logdir(env):

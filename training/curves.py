@@ -22,7 +22,7 @@ def read_curves(folder):
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
     curves = {}
     for tag in events.Tags()["scalars"]:
-        points = events.Scalars(tag)
-        columns = zip(*((p.step, p.value, p.wall_time) for p in points), strict=True)
-        curves[tag] = tuple(np.array(column) for column in columns)
+        if points := events.Scalars(tag):  # none are left where a later sitting dropped them all
+            columns = zip(*((p.step, p.value, p.wall_time) for p in points), strict=True)
+            curves[tag] = tuple(np.array(column) for column in columns)
     return curves

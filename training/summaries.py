@@ -153,6 +153,12 @@ class TensorboardSummaries(Summaries):
         super().restart()
         self._reopen(1 if self._file else None)
 
+    def drop_earlier_points(self):
+        """Begins an event file at which TensorBoard drops all points that the folder holds."""
+        self._reopen(1)
+        self._file = EventFile(self.logdir, 1)
+        self.flush()
+
     def _reopen(self, purge_step):
         self.flush()
         self._file, self._purge_step, self._full = None, purge_step, False

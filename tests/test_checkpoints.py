@@ -49,11 +49,15 @@ def test_a_run_that_starts_saves_its_first_checkpoint(folder):
     assert names(folder) == ["checkpoint-0000000080.pt"]
 
 
-def test_a_finished_run_says_so(folder):
+def test_a_finished_run_says_so_and_keeps_its_weights(folder):
     run, parts = new_run(folder)
     sit(run, parts, until=240)
-    said = make_run(folder)[0].resume(total_steps=240)
-    assert said.startswith("run is finished at agent step 240") and "a new name" in said
+    later, others = make_run(folder)
+    line = later.resume(total_steps=240)
+    assert line.startswith("run is finished at agent step 240") and "a new name" in line
+    sit(later, others, until=240)
+    assert "at agent step 240" in make_run(folder)[0].resume(1000)
+    assert torch.equal(others["model"].weight, parts["model"].weight)
 
 
 def test_the_last_two_checkpoints_are_kept(folder):

@@ -1,7 +1,7 @@
-"""Records the figures of healthy runs and of runs broken on purpose: python -m tests.record_runs.
+"""Records the figures of a healthy run and of runs broken on purpose.
 
-Names of runs may follow; without them all are recorded, about an hour on two cores. `tests/data/`
-holds what came of it, a file for each run, as `Health` sees it.
+`python -m tests.record_runs` records all of them, about an hour on two cores; names of runs may
+follow. `tests/data/` holds the results, a file for each run: the points that `Health` judges.
 """
 
 import csv
@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 from tests import notebook
 
@@ -53,14 +54,14 @@ def record(name):
     steps, changes = RUNS[name]
     own_folder = ("settings-cell", '"first-run"', f'"{name}"')
     given, points = notebook.training([own_folder, *changes]), []
-    health = given["watch"]
+    health = given["health"]
 
-    def watch(trajectory, figures):
+    def check(trajectory, figures):
         points.append(health.point(trajectory, figures))
         if points[-1]["agent step"] >= steps:
             signal.raise_signal(signal.SIGINT)  # ends the sitting
 
-    given["watch"] = watch
+    given["health"] = SimpleNamespace(check=check)
     try:
         given["train"](minutes=0)
     except (ArithmeticError, RuntimeError) as e:
@@ -80,7 +81,7 @@ def write(name, points):
 
 
 def read(name):
-    """Yields a run's points as `Health` sees them."""
+    """Yields the recorded points of a run, as `Health.judge` takes them."""
     with open(DATA / f"{name}.csv", newline="") as file:
         for row in csv.DictReader(file):
             point = {key: float(text) if text else None for key, text in row.items()}

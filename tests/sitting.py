@@ -1,7 +1,7 @@
 """One sitting of the notebook's training in a process of its own, for tests that interrupt it."""
 
 from tests import notebook
-from training import checkpoints
+from training import sitting
 
 LOG_EVERY = 40  # agent steps: two updates
 SMALL = [  # what makes a sitting start sooner
@@ -18,16 +18,16 @@ SMALL = [  # what makes a sitting start sooner
 
 def main():
     """Trains, says what is saved, and plays a little with what there is."""
-    checkpoints.SAVE_EVERY = 0.25
+    sitting.SAVE_EVERY = 0.25
     given = notebook.training(SMALL, ["watching-evaluate"])
-    save = given["checkpoints"].save
+    save = given["run"].save
 
     def save_and_say():
         path = save()
         print("saved", int(path.stem.split("-")[1]), flush=True)
         return path
 
-    given["checkpoints"].save = save_and_say
+    given["run"].save = save_and_say
     print("training", flush=True)
     given["train"](minutes=0)
     game = given["nature_dqn_env"](given["GAME"], summaries=False, clip_reward=False)

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests import notebook, record_runs
+from training.curves import read_curves
 from training.health import POINTS, UPDATES, Health, SickRun
 
 HEALTHY = {
@@ -21,15 +21,18 @@ HEALTHY = {
 }
 
 
-def make_health(nenvs=16, random_score=150):
+def make_runner(nenvs=16):
     summaries = SimpleNamespace(reward_mean_100=200.0)
-    runner = SimpleNamespace(step_var=100_000, nenvs=nenvs, nsteps=5, summaries=summaries)
+    return SimpleNamespace(step_var=100_000, nenvs=nenvs, nsteps=5, summaries=summaries)
+
+
+def make_health(runner, random_score=150):
     return Health(runner, n_actions=6, max_grad_norm=0.5, random_score=random_score)
 
 
-def judge(points, **kwargs):
-    """All complaints about a run's points."""
-    health = make_health(**kwargs)
+def judge(points, nenvs=16, **kwargs):
+    """Returns all warnings of a run's points."""
+    health = make_health(make_runner(nenvs), **kwargs)
     return [message for point in points for message in health.judge(point)]
 
 
@@ -44,19 +47,19 @@ def lasting(signs, points, every=2_000):
 @pytest.mark.parametrize(
     ("signs", "message"),
     [
-        ({"entropy": 0.08}, "the entropy has gone to 0.08: the policy is sure of one action"),
-        ({"entropy": math.log(6)}, "the entropy does not move from its maximum 1.79"),
+        ({"entropy": 0.08}, "the entropy has fallen to 0.08: the policy is sure of one action"),
+        ({"entropy": math.log(6)}, "the entropy stays at its maximum 1.79"),
         ({"coefficient of determination": -0.01}, "the coefficient of determination stays at 0"),
         ({"coefficient of determination": -math.inf}, "the coefficient of determination stays at"),
         ({"coefficient of determination": math.nan}, "the coefficient of determination stays at 0"),
-        ({"gradient norm": 6.0}, "the gradient is 12 times as long as the bound of 0.5, and"),
-        ({"alike": 1.0}, "all environments show the same picture or are given the same action"),
-        ({"score": 160.0}, "reward_mean_100 is 160, and play at random scores 150"),
+        ({"gradient norm": 6.0}, "the gradient norm is 12 times the bound of 0.5, so"),
+        ({"alike": 1.0}, "all environments show the same picture, or all are given"),
+        ({"score": 160.0}, "reward_mean_100 is 160, and random play scores 150"),
     ],
 )
-def test_a_sign_that_lasts_is_named_once(signs, message):
-    (said,) = judge(lasting(signs, 3 * POINTS))
-    assert message in said and said.startswith("at agent step 348,000: ")
+def test_judge_warns_once_of_a_sign_that_lasts(signs, message):
+    (warning,) = judge(lasting(signs, 3 * POINTS))
+    assert message in warning and warning.startswith("at agent step 348,000: ")
     assert not judge(lasting(signs, POINTS - 1))
     assert not judge(lasting({}, 3 * POINTS))
 
@@ -69,7 +72,7 @@ def test_a_sign_must_last_for_updates_and_not_for_points_alone():
     assert judge(lasting(sick, 4 * POINTS, every=2_000), nenvs=64)
 
 
-def test_a_score_is_asked_for_after_updates_and_once_a_game_has_ended():
+def test_a_low_score_counts_after_many_updates_and_once_a_game_has_ended():
     assert not judge(lasting({"score": None}, POINTS))
     assert not judge(lasting({"score": 160.0}, 4 * POINTS), nenvs=64)
     early = [
@@ -114,7 +117,7 @@ class OnGpu:
 def look(observations, actions, nenvs=4):
     figures = {key: HEALTHY[key] for key in HEALTHY if key not in ("agent step", "alike", "score")}
     trajectory = {"observations": observations, "actions": actions}
-    return make_health(nenvs=nenvs).point(trajectory, figures)
+    return make_health(make_runner(nenvs)).point(trajectory, figures)
 
 
 def test_a_point_holds_the_figures_and_what_the_runner_knows():
@@ -135,67 +138,64 @@ def test_environments_are_alike_by_their_pictures_or_their_actions():
     assert look(pictures[:2], np.array([1, 1]), nenvs=1)["alike"] == 0.0
 
 
-def test_a_sick_run_is_warned_of_in_the_notebook():
-    health, rng = make_health(nenvs=4), np.random.default_rng(0)
+def test_check_warns_of_a_run_that_fails():
+    runner, rng = make_runner(nenvs=4), np.random.default_rng(0)
+    health = make_health(runner)
     trajectory = {"observations": rng.random((8, 2, 3)), "actions": np.arange(8)}
     figures = {**HEALTHY, "entropy": 0.0}
-    with pytest.warns(SickRun, match="at agent step 112,000: the entropy has gone to 0"):
+    with pytest.warns(SickRun, match="at agent step 112,000: the entropy has fallen to 0"):
         for _ in range(POINTS):
-            health(trajectory, figures)
-            health._runner.step_var += 500
+            health.check(trajectory, figures)
+            runner.step_var += 500
 
 
 # runs that were recorded
 
-ENTROPY_GONE, AT_MAXIMUM = "the entropy has gone to", "the entropy does not move from its maximum"
+ENTROPY_GONE, AT_MAXIMUM = "the entropy has fallen to", "the entropy stays at its maximum"
 VALUES, ALIKE = "the coefficient of determination stays", "all environments show the same picture"
-COMPLAINTS = {  # all that is said of a run, and by which agent step the first of it
+WARNINGS = {  # all warnings of a run, and by which agent step the first of them comes
     "learning-rate-100-times": (50_000, [VALUES]),
     "no-entropy-bonus": (80_000, [ENTROPY_GONE]),
     "entropy-bonus-100-times": (70_000, [AT_MAXIMUM]),
     "wrong-sign": (200_000, ["reward_mean_100 is 14"]),
     "frozen-network": (50_000, [AT_MAXIMUM]),
-    "rewards-not-clipped": (50_000, ["the gradient is", ENTROPY_GONE]),  # the policy collapses, too
+    "rewards-not-clipped": (
+        50_000,
+        ["the gradient norm is", ENTROPY_GONE],
+    ),  # the policy collapses, too
     "one-game-everywhere": (50_000, [ALIKE, VALUES]),  # all targets of a step are one number
 }
 
 
-@pytest.mark.parametrize("name", COMPLAINTS)
-def test_a_run_broken_on_purpose_is_named_within_minutes(name):
-    steps, messages = COMPLAINTS[name]
-    said = judge(record_runs.read(name))
-    assert len(said) == len(messages)
-    assert all(message in text for message, text in zip(messages, said, strict=True))
-    first = re.match(r"at agent step ([\d,]+): ", said[0])[1]
+@pytest.mark.parametrize("name", WARNINGS)
+def test_a_run_broken_on_purpose_is_warned_of_within_minutes(name):
+    steps, messages = WARNINGS[name]
+    warnings = judge(record_runs.read(name))
+    assert len(warnings) == len(messages)
+    assert all(message in text for message, text in zip(messages, warnings, strict=True))
+    first = re.match(r"at agent step ([\d,]+): ", warnings[0])[1]
     assert int(first.replace(",", "")) <= steps
 
 
-def test_every_recorded_run_is_told_apart():
+def test_every_recorded_run_has_its_warnings():
     assert {path.stem for path in record_runs.DATA.glob("*.csv")} == set(record_runs.RUNS)
-    assert {*COMPLAINTS, "healthy"} == set(record_runs.RUNS)
+    assert {*WARNINGS, "healthy"} == set(record_runs.RUNS)
 
 
-def test_there_is_no_alarm_over_a_healthy_run():
+def test_a_healthy_run_gives_no_warning():
     points = list(record_runs.read("healthy"))
     assert points[-1]["agent step"] == 500_000 and not judge(points)
 
 
-def test_there_is_no_alarm_over_the_reference_run():
-    events = EventAccumulator(
-        str(notebook.PATH.parent / "logs" / "reference"), size_guidance={"scalars": 0}
-    ).Reload()
-
-    def values(tag):
-        return {point.step: point.value for point in events.Scalars(tag)}
-
-    figures = ("total loss", "entropy", "coefficient of determination", "gradient norm")
-    curves = {name: values(f"A2C/{name.replace(' ', '_')}") for name in figures}
-    scores = values("Episodes/reward_mean_100")
-    score_steps, known = list(scores), [None, *scores.values()]
-    points = []
-    for step in curves["entropy"]:
-        figures = {name: curve[step] for name, curve in curves.items()}
-        score = known[bisect.bisect_right(score_steps, step)]
+def test_the_reference_run_gives_no_warning():
+    curves = read_curves(notebook.PATH.parent / "logs" / "reference")
+    names = ("total loss", "entropy", "coefficient of determination", "gradient norm")
+    columns = {name: curves[f"A2C/{name.replace(' ', '_')}"] for name in names}
+    score_steps, scores, _ = curves["Episodes/reward_mean_100"]
+    scores, points = [None, *scores], []
+    for k, step in enumerate(columns["entropy"][0].tolist()):
+        score = scores[bisect.bisect_right(score_steps, step)]
+        figures = {name: values[k] for name, (_, values, _) in columns.items()}
         points.append({**figures, "agent step": step, "alike": 0.0, "score": score})
     assert len(points) > 1000 and points[-1]["agent step"] >= 9_990_000
     assert not judge(points)

@@ -1,8 +1,8 @@
 import os
+import re
 import shutil
 import sys
 import threading
-import time
 import types
 import warnings
 
@@ -84,14 +84,13 @@ def test_what_is_half_written_or_unreadable_is_not_copied(run, tmp_path):
     assert len(contents(mirror.target)) == 2
 
 
-def test_training_does_not_wait_for_a_drive_that_hangs_and_is_told(run, tmp_path, monkeypatch):
+def test_training_does_not_wait_for_a_drive_that_hangs_and_warns(run, tmp_path, monkeypatch):
     mirror, answers = copy_of(run, tmp_path), threading.Event()
     monkeypatch.setattr(os, "fsync", lambda file: answers.wait(10))
-    began = time.monotonic()
     mirror.push()
     mirror.push()
-    assert time.monotonic() - began < 1
-    with pytest.warns(UserWarning, match="could not copy the run.*no answer within 0.2 s. It is s"):
+    assert not any((mirror.target / name).exists() for name in contents(run))  # still under way
+    with pytest.warns(UserWarning, match="could not copy the run.*no answer within 0.2 s. Its"):
         mirror.wait(0.2)
     monkeypatch.setattr(module, "PATIENCE", 0.1)
     with pytest.warns(UserWarning, match="no answer within 0.1 s"):
@@ -110,14 +109,14 @@ def test_a_full_drive_costs_a_warning_and_leaves_the_last_copy_whole(run, tmp_pa
         with pytest.warns(UserWarning, match="could not copy the run to.*File too large"):
             mirror.wait(10)
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # it was said once
+            warnings.simplefilter("error")  # it was warned of once
             mirror.wait(10)
     assert contents(mirror.target) == before
     mirror.wait(10)
     assert contents(mirror.target)[name] == (run / name).read_bytes()
     put(run, checkpoint=240)
     with full_disk(1000), pytest.warns(UserWarning, match="File too large"):
-        mirror.wait(10)  # a new failure is told anew
+        mirror.wait(10)  # a new failure is warned of again
 
 
 def test_a_drive_that_goes_away_is_not_made_on_the_own_disk_and_is_found_again(run, tmp_path):
@@ -126,7 +125,7 @@ def test_a_drive_that_goes_away_is_not_made_on_the_own_disk_and_is_found_again(r
     drive, away = tmp_path / "drive", tmp_path / "away"
     drive.rename(away)
     put(run, checkpoint=160)
-    with pytest.warns(UserWarning, match="could not copy.*No such file or directory"):
+    with pytest.warns(UserWarning, match="could not copy the run"):
         mirror.wait(10)
     assert not drive.exists()
     away.rename(drive)
@@ -188,7 +187,7 @@ def test_a_new_machine_fetches_the_run_and_an_old_one_keeps_its_own(run, tmp_pat
     assert contents(run) == later
 
 
-def test_a_fetch_that_is_killed_is_made_again(run, tmp_path, monkeypatch):
+def test_a_fetch_that_is_killed_is_repeated(run, tmp_path, monkeypatch):
     mirror = copy_of(run, tmp_path)
     mirror.wait(10)
     shutil.copytree(run, tmp_path / "kept")
@@ -206,7 +205,7 @@ def test_a_fetch_that_is_killed_is_made_again(run, tmp_path, monkeypatch):
     assert contents(run) == contents(tmp_path / "kept")
 
 
-def test_a_run_that_went_on_elsewhere_is_fetched_and_never_overwritten(run, tmp_path):
+def test_a_run_that_was_resumed_elsewhere_is_fetched_and_never_overwritten(run, tmp_path):
     mirror = copy_of(run, tmp_path)
     mirror.wait(10)
     further = put(mirror.target, checkpoint=800)
@@ -217,7 +216,8 @@ def test_a_run_that_went_on_elsewhere_is_fetched_and_never_overwritten(run, tmp_
 
 
 def test_a_place_that_is_not_there_is_named(run, tmp_path):
-    with pytest.raises(FileNotFoundError, match=f"there is no folder {tmp_path}/elsewhere. Is the"):
+    missing = re.escape(str(tmp_path / "elsewhere"))
+    with pytest.raises(FileNotFoundError, match=f"there is no folder {missing}. Is the drive"):
         Mirror(run, tmp_path / "elsewhere" / "a2c")
     assert not (tmp_path / "elsewhere").exists()
 
@@ -230,7 +230,7 @@ def test_google_drive_is_mounted_in_colab(run, monkeypatch):
     colab.drive = drive
     monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
     monkeypatch.setitem(sys.modules, "google.colab", colab)
-    with pytest.raises(FileNotFoundError, match="no folder /content/drive/MyDrive"):
+    with pytest.raises(FileNotFoundError, match=r"no folder \Wcontent\Wdrive\WMyDrive"):
         Mirror(run, "/content/drive/MyDrive/a2c")  # this mount brings nothing
     assert mounted == ["/content/drive"]
 

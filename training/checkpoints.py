@@ -1,4 +1,4 @@
-"""A training run saved whole, found again and gone on with."""
+"""A training run saved whole, found again and resumed."""
 
 import contextlib
 import io
@@ -8,7 +8,6 @@ import random
 import re
 import secrets
 import signal
-import time
 import warnings
 import zipfile
 from pathlib import Path
@@ -16,104 +15,105 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from training import RunError
+from training.curves import read_curves
 from training.mirror import Mirror, write_whole
+from training.parts import AGAIN, check_new, check_parts, mark_trained
+from training.sitting import Sitting, alone, caught
 
-try:
-    import fcntl
-except ImportError:  # Windows has no locks of this kind
-    fcntl = None
-
-__all__ = ["CheckpointError", "Checkpoints", "Sitting"]
-
-SAVE_EVERY = 60.0  # seconds
+__all__ = ["CheckpointStore", "Run", "save_weights"]
 
 
-class CheckpointError(RuntimeError):
-    """A run's folder cannot be gone on with, or its weights are not worth keeping."""
-
-
-class Checkpoints:
-    """Keeps the last two checkpoints of one run in its folder.
+class Run:
+    """A training run: what is saved of it, with which settings, and where.
 
     Attributes:
         folder: The run's own folder.
         settings: What a run must not change on its way.
+
+    Example:
+        run = Run(folder, settings, model=model, optimizer=optimizer, runner=runner)
+        print(run.resume(TOTAL_STEPS))
+        with run.sitting(minutes=10, model=model, optimizer=optimizer, runner=runner) as sitting:
+            while runner.step_var < TOTAL_STEPS and sitting.continues():
+                ...  # one update
     """
 
     def __init__(self, folder, settings, *, copy_to=None, **parts):
-        """Names the run; `restore` comes next.
+        """Names the run; `resume` comes next.
 
         Args:
             folder: The run's own folder.
             settings: A dict of plain values that a run must not change on its way: game, network,
                 batch, schedule.
             copy_to: A folder that outlives this machine, in Google Drive for example; the run's
-                folder is copied there, under its name, with each checkpoint.
-            parts: Everything that training needs to go on, by name; each has state_dict and
-                load_state_dict. One of them is `runner`, which tells the agent step.
+                folder is copied there, under its name, with each checkpoint. None or "": no copy.
+            parts: All objects that a resumed run needs, by name; each has state_dict and
+                load_state_dict. Among them are `model`, `optimizer` and `runner`, an EnvRunner.
 
         Raises:
-            FileNotFoundError: If the place of copy_to is not there.
+            FileNotFoundError: If the folder above copy_to is missing.
         """
         self.folder, self.settings, self._parts = Path(folder), settings, parts
+        self._store, self._runner = CheckpointStore(self.folder), parts["runner"]
         self._mirror = Mirror(self.folder, copy_to) if copy_to else None
-        self._run = None  # drawn at random for each run, known once it is restored
+        self._id = None  # drawn at random for each run, known once it is resumed
+
+    def resume(self, total_steps):
+        """Restores the newest readable checkpoint, the copy's if it is further, or starts the run.
+
+        A run that starts saves its first checkpoint. Agent steps that its runner has made before
+        count; what earlier processes drew in its folder without training is dropped.
+
+        Args:
+            total_steps: The agent step at which the run is finished.
+
+        Returns:
+            A line that says which of the two it was.
+
+        Raises:
+            RunError: If the folder holds a run with other settings, or one without a readable
+                checkpoint; if the copy is another run's; if a new run would start with a model
+                that has trained; if the objects do not belong together, or the curves go elsewhere.
+            OSError: If the copy cannot be read, or the first checkpoint not be written.
+        """
+        self._id = None
+        self._check_logdir()
+        check_parts(self._parts)
+        if self._mirror:
+            self._check_copy()
+            self._mirror.pull()
+        found = self._store.read_newest({"settings", "random", "run", *self._parts})
+        if found is None:
+            self._start()
+            return f"starting {self.folder.name}"
+        self._restore(*found)
+        if self._runner.step_var < total_steps:
+            return f"resuming {self.folder.name} at agent step {self._runner.step_var:,}"
+        return (
+            f"{self.folder.name} is finished at agent step {self._runner.step_var:,} and is not "
+            "trained further; a new name starts a new run"
+        )
 
     def save(self):
-        """Writes a checkpoint beside the last one, under its final name only when it is whole.
+        """Writes a checkpoint; those before the last two are removed.
 
         Returns:
             Its path.
 
         Raises:
-            CheckpointError: If a number in it is not finite, or `restore` was not called; what was
-                saved before is kept.
+            RunError: If a number in it is not finite, or `resume` was not called; what was saved
+                before is kept.
             OSError: If there is no space to write it; what was saved before is kept.
         """
-        self._check_restored()
+        self._check_resumed()
         state = {name: part.state_dict() for name, part in self._parts.items()}
         self._check_finite(state)
-        state.update(settings=self.settings, random=_random_state(), run=self._run)
-        content = io.BytesIO()
-        torch.save(state, content)
-        path = self.folder / f"checkpoint-{self._step():010d}.pt"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content.getbuffer())
-        for old in _checkpoints(self.folder)[:-2]:
-            old.unlink()
+        state.update(settings=self.settings, random=_random_state(), run=self._id)
+        path = self._store.write(self._runner.step_var, state)
         if self._mirror:
             self._mirror.push()
         return path
-
-    def restore(self):
-        """Goes on from the newest readable checkpoint, that of the copy if it is further.
-
-        Returns:
-            True if there was one, False if the run is new.
-
-        Raises:
-            CheckpointError: If the folder holds a run with other settings, or one without a
-                readable checkpoint, or if the copy is another run's.
-            OSError: If the copy cannot be read.
-        """
-        if self._mirror:
-            self._check_copy()
-            self._mirror.pull()
-        for path in reversed(_checkpoints(self.folder)):
-            if (state := self._read(path)) is not None:
-                self._check_settings(state["settings"], path)
-                for name, part in self._parts.items():
-                    part.load_state_dict(state[name])
-                _set_random_state(state["random"])
-                self._run = state["run"]
-                return True
-        if any(path.is_file() and path.suffix != ".part" for path in self.folder.glob("*")):
-            raise CheckpointError(
-                f"{self.folder} already holds another run, and no readable checkpoint of it: "
-                "give this run another name, or move that folder away"
-            )
-        self._run = secrets.token_hex(8)
-        return False
 
     @contextlib.contextmanager
     def sitting(self, minutes, **used):
@@ -125,31 +125,23 @@ class Checkpoints:
 
         Args:
             minutes: Its length at most; 0 means until the `with` block ends.
-            used: The parts that the loop trains with, by name: those that are saved, to be sure.
+            used: The objects that the loop trains with, by name, those that are saved among them.
 
         Yields:
             A Sitting.
 
         Raises:
-            CheckpointError: If another process is training in the run's folder, or has since it
-                was restored; if it was not restored at all; if a part is another than is saved.
-
-        Example:
-            with checkpoints.sitting(minutes=10, runner=runner) as sitting:
-                while sitting.goes_on():
-                    ...  # one update
+            RunError: If another process is training in the run's folder, or has since the run was
+                resumed; if it was not resumed at all; if an object is another than the one that is
+                saved, or does not belong to the others, or its class was edited.
         """
-        for name, part in used.items():
-            if part is not self._parts[name]:
-                raise CheckpointError(
-                    f"the {name} was made anew after the run was restored, and would not be "
-                    "saved: run the notebook from the top"
-                )
+        self._check_used(used)
         sitting = Sitting(self, minutes)
-        with _alone(self.folder), _caught(sitting.stop):
-            self._check_restored()
+        with alone(self.folder), caught(sitting.stop):
+            self._check_resumed()
             for left_by_a_kill in self.folder.glob("*.part"):
                 left_by_a_kill.unlink()
+            mark_trained(self._parts["model"], self.folder.name)
             yield sitting
             sitting.finish()
         if sitting.stopped_by == signal.SIGTERM:
@@ -160,23 +152,59 @@ class Checkpoints:
         if self._mirror:
             self._mirror.wait(seconds)
 
-    def _check_restored(self):
-        ahead = [path.name for path in _checkpoints(self.folder) if _step(path) > self._step()]
-        if self._run is None or ahead:
-            reason = f"is further already ({ahead[-1]})" if ahead else "was not restored"
-            raise CheckpointError(
-                f"the run in {self.folder} {reason}: nothing was trained or saved. Restart the "
-                "kernel and run the notebook from the top to go on with it"
+    def _start(self):
+        """Makes this a new run and saves its first checkpoint."""
+        if not _untrained(self.folder):
+            raise RunError(
+                f"{self.folder} already holds another run, and no readable checkpoint of it: give "
+                "this run another name, or move that folder away"
+            )
+        check_new(self._parts["model"], self.folder.name)
+        if hasattr(self._runner.summaries, "logdir"):
+            self._runner.summaries.drop_earlier_points()
+        self._id = secrets.token_hex(8)
+        self.save()
+
+    def _restore(self, path, state):
+        self._check_settings(state["settings"], path)
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])
+        _set_random_state(state["random"])
+        self._id = state["run"]
+        mark_trained(self._parts["model"], self.folder.name)
+
+    def _check_logdir(self):
+        logdir = getattr(self._runner.summaries, "logdir", self.folder)
+        if logdir.resolve() != self.folder.resolve():
+            raise RunError(
+                f"the environment draws its curves in {logdir}, and the run is {self.folder}: "
+                "nothing was changed. Run the cells again from the one that makes the environment "
+                "on, or restart the kernel and run all cells"
             )
 
-    def _step(self):
-        return self._parts["runner"].step_var
+    def _check_used(self, used):
+        for name, part in used.items():
+            if part is not self._parts.get(name, part):
+                raise RunError(
+                    f"the {name} was made again after the run was resumed, and would not be saved: "
+                    f"nothing was trained. {AGAIN}"
+                )
+        check_parts({**self._parts, **used})
+
+    def _check_resumed(self):
+        further = self._store.newest_step > self._runner.step_var
+        if self._id is None or further:
+            newest = f"is further already (agent step {self._store.newest_step:,})"
+            raise RunError(
+                f"the run in {self.folder} {newest if further else 'was not resumed'}: nothing was "
+                "trained or saved. Restart the kernel and run all cells to resume it"
+            )
 
     def _check_copy(self):
         """Raises if what was copied is another run than what is here."""
-        here, there = _run_in(self.folder), _run_in(self._mirror.target)
+        here, there = self._store.run_id(), CheckpointStore(self._mirror.target).run_id()
         if here and there and here != there:
-            raise CheckpointError(
+            raise RunError(
                 f"{self._mirror.target} holds a copy of another run: give this run another name, "
                 "or move that folder away; nothing was changed"
             )
@@ -184,143 +212,108 @@ class Checkpoints:
     def _check_finite(self, state):
         for name, part in state.items():
             if not _all_finite(part):
-                kept = [path.name for path in _checkpoints(self.folder)[-1:]] or ["none yet"]
-                raise CheckpointError(
+                kept = [path.name for path in self._store.paths[-1:]] or ["none yet"]
+                raise RunError(
                     f"the {name} holds numbers that are not finite, so nothing was saved; the last "
-                    f"good checkpoint is kept ({kept[0]}). Restart the kernel and run the notebook "
-                    "to go on from there, or give the run a new name and a lower learning rate"
+                    f"good checkpoint is kept ({kept[0]}). Restart the kernel and run all cells to "
+                    "resume from it, or give the run a new name and a lower learning rate"
                 )
 
     def _check_settings(self, saved, path):
-        names = [
-            name
-            for name in {**saved, **self.settings}
-            if saved.get(name) != self.settings.get(name)
+        now = self.settings
+        changes = [
+            f"{name} was {saved.get(name)!r} and is {now.get(name)!r}"
+            for name in {**saved, **now}
+            if saved.get(name) != now.get(name)
         ]
-        if names:
-            changes = ", ".join(
-                f"{name} was {saved.get(name)!r} and is {self.settings.get(name)!r}"
-                for name in names
-            )
-            raise CheckpointError(
-                f"{path} belongs to another run: {changes}. Set the old values to go on with it, "
-                "or give this run another name to start anew, and run the notebook from the top; "
-                "nothing was changed"
+        if changes:
+            raise RunError(
+                f"{path} belongs to another run: {', '.join(changes)}. Set the old values to "
+                "resume it, or give this run another name to start a new one, and run all cells "
+                "again; nothing was changed"
             )
 
-    def _read(self, path):
-        """Returns the content, or None with a warning; the file is then set aside."""
-        try:
-            state = _load(path)
-            if isinstance(state, dict) and {"settings", "random", "run", *self._parts} <= set(
-                state
-            ):
-                return state
-            reason = "it is no checkpoint of this kit"
-        except _UNREADABLE as e:
-            reason = f"it is cut short or damaged ({type(e).__name__}: {e})"
-        aside = path.with_suffix(".unreadable")
-        os.replace(path, aside)
-        warnings.warn(
-            f"{path} cannot be read, {reason}: set aside as {aside.name}, trying the one before",
-            stacklevel=3,
-        )
+
+class CheckpointStore:
+    """The checkpoints in one folder: a file each, named after its agent step, the last two kept.
+
+    Attributes:
+        folder: Where they are; it need not exist.
+    """
+
+    def __init__(self, folder):
+        """Names the folder."""
+        self.folder = folder
+
+    @property
+    def paths(self):
+        """The paths of the checkpoints, the newest last."""
+        paths = self.folder.glob("checkpoint-*.pt")
+        return sorted(path for path in paths if re.fullmatch(r"checkpoint-\d+", path.stem))
+
+    @property
+    def newest_step(self):
+        """The agent step of the newest checkpoint, -1 if there is none."""
+        return max((int(path.stem.split("-")[1]) for path in self.paths), default=-1)
+
+    def write(self, step, state):
+        """Writes a checkpoint, under its final name only when it is whole; returns its path.
+
+        Raises:
+            OSError: If there is no space to write it; what was saved before is kept.
+        """
+        content = io.BytesIO()
+        torch.save(state, content)
+        path = self.folder / f"checkpoint-{step:010d}.pt"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content.getbuffer())
+        for old in self.paths[:-2]:
+            with contextlib.suppress(PermissionError):  # Windows keeps what is being copied
+                old.unlink()
+        return path
+
+    def read_newest(self, keys):
+        """Returns path and content of the newest readable checkpoint, None if there is none.
+
+        An unreadable one is set aside with a warning.
+
+        Args:
+            keys: What a checkpoint must hold.
+        """
+        for path in reversed(self.paths):
+            try:
+                state = _load(path)
+                if isinstance(state, dict) and keys <= state.keys():
+                    return path, state
+                reason = "it is no checkpoint of this kit"
+            except _UNREADABLE as e:
+                reason = f"it is cut short or damaged ({type(e).__name__}: {e})"
+            aside = path.with_suffix(".unreadable")
+            os.replace(path, aside)
+            warnings.warn(
+                f"{path} cannot be read, {reason}: set aside as {aside.name}, trying the one "
+                "before",
+                stacklevel=3,
+            )
+        return None
+
+    def run_id(self):
+        """Returns the name that was drawn for the run in the folder, None if no file tells it."""
+        for path in reversed(self.paths):
+            with contextlib.suppress(*_UNREADABLE, KeyError, TypeError):
+                return _load(path)["run"]
         return None
 
 
-class Sitting:
-    """Tells a training loop whether to go on, and saves on its way.
+def save_weights(model, path):
+    """Writes a model's weights alone, whole: older ones stay until the new ones are on the disk.
 
-    Attributes:
-        stopped_by: The signal that ended it early, None without one.
+    Raises:
+        OSError: If there is no space to write them.
     """
-
-    def __init__(self, checkpoints, minutes):
-        """Starts the clock."""
-        self._checkpoints, self._length = checkpoints, 60 * minutes or float("inf")
-        self._began = self._saved = time.perf_counter()
-        self.stopped_by = self._ended = None
-
-    @property
-    def seconds(self):
-        """Seconds of training: since the sitting began, or until it ended."""
-        return (self._ended or time.perf_counter()) - self._began
-
-    def goes_on(self):
-        """Tells whether to make another update; saves when a minute has passed."""
-        on = self.stopped_by is None and self.seconds < self._length
-        if on and time.perf_counter() - self._saved > SAVE_EVERY:
-            self._save()
-            self._saved = time.perf_counter()
-        return on
-
-    def stop(self, number, frame):
-        """Takes a signal: ends the sitting after the update, and at once at the second SIGINT."""
-        if self.stopped_by is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt("stopped at once; the last checkpoint is kept")
-        self.stopped_by = number
-
-    def finish(self):
-        """Saves and waits for the copy; a process that is being ended waits for seconds only."""
-        self._ended = time.perf_counter()
-        self._save()
-        self._checkpoints.wait(3 if self.stopped_by == signal.SIGTERM else 60)
-
-    def _save(self):
-        try:
-            path = self._checkpoints.save()
-        except OSError as e:
-            warnings.warn(
-                f"no checkpoint could be saved: {e}. The last one is kept; make space, and the "
-                "next is tried within a minute of training",
-                stacklevel=2,
-            )
-        else:
-            if self.stopped_by is not None:
-                print(f"stopped and saved as {path.name}; run again to go on")
-
-
-@contextlib.contextmanager
-def _caught(handler):
-    """Hands SIGINT and SIGTERM to a handler."""
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _alone(folder):
-    """Keeps other processes from training in a folder, where the system has such locks.
-
-    The lock ends with the process.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    if fcntl is None:
-        yield
-        return
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise CheckpointError(
-            f"another process is training in {folder} at this moment: end that kernel, or give "
-            "this run another name"
-        ) from None
-    try:
-        yield
-    finally:
-        os.close(lock)
-
-
-def _all_finite(part):
-    """Looks through the tensors of a nested dict."""
-    if torch.is_tensor(part):
-        return not part.is_floating_point() or bool(torch.isfinite(part).all())
-    return not isinstance(part, dict) or all(_all_finite(value) for value in part.values())
+    content = io.BytesIO()
+    torch.save(model.state_dict(), content)
+    write_whole(Path(path), content.getbuffer())
 
 
 _UNREADABLE = (
@@ -341,22 +334,19 @@ def _load(path):
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _checkpoints(folder):
-    """Returns the paths of a folder's checkpoints, the newest last."""
-    paths = folder.glob("checkpoint-*.pt")
-    return sorted(path for path in paths if re.fullmatch(r"checkpoint-\d+", path.stem))
+def _untrained(folder):
+    """Tells whether nothing was trained in a folder: it holds curves of games at the most."""
+    files = [path for path in folder.glob("[!.]*") if path.is_file() and path.suffix != ".part"]
+    if not all("tfevents" in path.name for path in files):
+        return False
+    return not files or all(tag.startswith("Episodes/") for tag in read_curves(folder))
 
 
-def _run_in(folder):
-    """Returns the name that was drawn for the run in a folder, None if nothing there tells it."""
-    for path in reversed(_checkpoints(folder)):
-        with contextlib.suppress(*_UNREADABLE, KeyError, TypeError):
-            return _load(path)["run"]
-    return None
-
-
-def _step(path):
-    return int(path.stem.split("-")[1])
+def _all_finite(part):
+    """Looks through the tensors of a nested dict."""
+    if torch.is_tensor(part):
+        return not part.is_floating_point() or bool(torch.isfinite(part).all())
+    return not isinstance(part, dict) or all(_all_finite(value) for value in part.values())
 
 
 def _random_state():

@@ -30,7 +30,9 @@ def read_curves(folder):
         )
     logging.getLogger("tensorboard").setLevel(logging.ERROR)  # joined sittings are no news
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    return {tag: _columns(events.Scalars(tag)) for tag in events.Tags()["scalars"]}
+    curves = {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
+    # none are left of a curve where a later sitting dropped them all
+    return {tag: _columns(points) for tag, points in curves.items() if points}
 
 
 def _columns(points):

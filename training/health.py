@@ -1,4 +1,4 @@
-"""Figures of training that tell a sick run from a healthy one."""
+"""Watches the figures of a run and warns when they look like those of a run that fails."""
 
 import math
 import warnings
@@ -8,37 +8,40 @@ import numpy as np
 
 __all__ = ["Health", "SickRun"]
 
-POINTS, UPDATES = 25, 600  # what a sign must last; by default 50,000 agent steps, a minute or two
+POINTS, UPDATES = (
+    25,
+    600,
+)  # how long a sign must last; 50,000 agent steps by default
 LATE = 2_500  # updates after which every healthy run is better than random play
 
 
 class SickRun(UserWarning):
-    """A run that will not learn as it stands."""
+    """A run that will not learn as it is."""
 
 
 class Health:
-    """Watches the figures of a run and names the likely cause where they are a sick one's.
+    """Compares the figures of a run with bounds, and warns with the likely cause of a bad one.
 
-    Its bounds lie between the figures of healthy runs and those of runs that were broken on
-    purpose; both are kept in `tests/data/`.
+    The bounds lie between the figures of healthy runs and those of runs that were broken on
+    purpose; both are recorded in `tests/data/`.
     """
 
     def __init__(self, runner, n_actions, max_grad_norm, random_score):
         """Starts with no points.
 
         Args:
-            runner: The EnvRunner of the run; it tells the agent step and the score.
+            runner: The EnvRunner of the run, for the agent step and the score.
             n_actions: Number of actions A; the entropy is at most log A.
-            max_grad_norm: What gradients are clipped to.
+            max_grad_norm: The length that gradients are clipped to.
             random_score: Mean raw score of whole games played at random.
         """
         self._runner, self._random_score = runner, random_score
         self._max_entropy, self._max_grad_norm = math.log(n_actions), max_grad_norm
         self._points = deque()
-        self._said = set()
+        self._warned = set()  # names of causes
 
-    def __call__(self, trajectory, figures):
-        """Looks at the figures of one merged trajectory; warns once for each cause.
+    def check(self, trajectory, figures):
+        """Checks the figures of one merged trajectory; warns once for each cause.
 
         Args:
             trajectory: With `observations` [T·B, ...] and `actions` [T·B], arrays or tensors.
@@ -46,13 +49,13 @@ class Health:
                 "coefficient of determination".
 
         Raises:
-            FloatingPointError: If a figure is not finite: the run is lost, not what was saved.
+            FloatingPointError: If a figure is not finite: the network is lost, not its checkpoints.
         """
         for message in self.judge(self.point(trajectory, figures)):
             warnings.warn(message, SickRun, stacklevel=2)
 
     def point(self, trajectory, figures):
-        """Returns what is looked at, a dict of numbers; `alike` is 1.0 where all games are one."""
+        """Returns the numbers to judge; "alike" is 1.0 if all environments show the same game."""
         summaries = self._runner.summaries
         return {
             **figures,
@@ -62,7 +65,7 @@ class Health:
         }
 
     def judge(self, point):
-        """Adds a point; returns what there is to say of the latest points that was not said yet.
+        """Adds a point; returns the new warnings that the latest points give reason for.
 
         Raises:
             FloatingPointError: If a figure is not finite.
@@ -73,8 +76,8 @@ class Health:
             self._points.popleft()
         if len(self._points) < POINTS or self._updates(self._points[0]) < UPDATES:
             return []
-        new = {cause: text for cause, text in self._causes() if cause not in self._said}
-        self._said |= new.keys()
+        new = {cause: text for cause, text in self._causes() if cause not in self._warned}
+        self._warned |= new.keys()
         return [f"at agent step {point['agent step']:,}: {text}" for text in new.values()]
 
     def _updates(self, point):
@@ -83,7 +86,7 @@ class Health:
         return steps // (self._runner.nenvs * self._runner.nsteps)
 
     def _causes(self):
-        """Yields a name and a sentence for each sign of sickness in the window."""
+        """Yields a name and a message for each bad sign in the latest points."""
         last = self._points[-1]
         column = {name: np.array([point[name] for point in self._points]) for name in _WATCHED}
         norm = np.median(column["gradient norm"]) / self._max_grad_norm
@@ -106,37 +109,40 @@ class Health:
 
 _WATCHED = ("entropy", "coefficient of determination", "gradient norm", "alike")
 _ENTROPY_GONE = (
-    "the entropy has gone to {:.2g}: the policy is sure of one action almost everywhere and tries "
-    "nothing else. Is the learning rate too high, or the entropy bonus missing, or added to the "
-    "loss? It is subtracted."
+    "the entropy has fallen to {:.2g}: the policy is sure of one action almost everywhere and no "
+    "longer tries others. Is the learning rate too high? Is the entropy bonus missing, or added to "
+    "the loss instead of subtracted?"
 )
 _ALIKE = (
-    "all environments show the same picture or are given the same action at every step: copies of "
-    "one game teach no more than one. Give each a seed of its own, and return one action for each."
+    "all environments show the same picture, or all are given the same action, at every step: "
+    "many copies of one game teach no more than one. Give each environment a seed of its own, and "
+    "return an action for each from `act`."
 )
 _ENTROPY_AT_MAXIMUM = (
-    "the entropy does not move from its maximum {:.2f}: the policy still draws its actions evenly. "
-    "Does `step` call backward and the optimizer, and does the optimizer hold this model's "
-    "parameters? Is the policy loss in the loss, and the entropy bonus not far too large?"
+    "the entropy stays at its maximum {:.2f}: the policy still takes all actions equally often. "
+    "Does `step` call `backward` and the optimizer's `step`? Does the optimizer hold this model's "
+    "parameters? Is the policy loss part of the loss? Is the entropy bonus far too large?"
 )
 _VALUES_EXPLAIN_NOTHING = (
-    "the coefficient of determination stays at 0 or below: the values are no better than one "
-    "number for all. Is the value loss in the loss, does its gradient reach the value head, and "
-    "do values and targets agree in shape and order? Is the learning rate too high?"
+    "the coefficient of determination stays at 0 or below: the values predict the targets no "
+    "better than one number for all. Is the value loss part of the loss, and does its gradient "
+    "reach the value head? Do values and targets agree in shape and order? Is the learning rate "
+    "too high?"
 )
 _ALWAYS_CLIPPED = (
-    "the gradient is {:.0f} times as long as the bound of {:g}, and always clipped: every update "
-    "then has the same length. Are the rewards clipped to their sign (clip_reward), and the "
-    "losses means over the batch, not sums?"
+    "the gradient norm is {:.0f} times the bound of {:g}, so that every gradient is clipped to the "
+    "same length. Are the rewards clipped to their sign (clip_reward)? Are the losses means over "
+    "the batch, not sums?"
 )
 _RANDOM = (
-    "reward_mean_100 is {:.0f}, and play at random scores {:.0f}. Has the policy loss the right "
-    "sign, do the log_probs belong to the actions that were played, and do targets see the rewards?"
+    "reward_mean_100 is {:.0f}, and random play scores {:.0f}. Does the policy loss have the right "
+    "sign? Do the log_probs belong to the actions that were played? Do the targets include the "
+    "rewards?"
 )
 
 
 def _alike(trajectory, nenvs):
-    """Tells whether several environments all show one picture, or are all given one action."""
+    """Tells whether several environments all show one picture or are all given one action."""
     if nenvs == 1:
         return False
     pictures = _array(trajectory["observations"][-nenvs:])  # [B, ...] of the last step
@@ -145,17 +151,16 @@ def _alike(trajectory, nenvs):
 
 
 def _array(values):
-    """Returns an array of what may be a tensor on a GPU."""
+    """Returns an array, also from a tensor on a GPU."""
     return np.asarray(values.cpu() if hasattr(values, "cpu") else values)
 
 
 def _check_finite(point):
-    """Raises where a figure that comes from the network is not finite."""
+    """Raises FloatingPointError if a figure that comes from the network is not finite."""
     for name in ("total loss", "entropy", "gradient norm"):
         if not math.isfinite(value := point[name]):
             raise FloatingPointError(
                 f"the {name} is {value} at agent step {point['agent step']:,}: the network is lost "
-                "and training stops. Its last good checkpoint is kept: restart the kernel and run "
-                "the notebook to go on from there, or give the run a new name and a lower "
-                "learning rate"
+                "and training stops. The last good checkpoint is kept: restart the kernel and run "
+                "all cells to resume from it, or give the run a new name and a lower learning rate"
             )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 __all__ = ["Mirror", "write_whole"]
 
-PATIENCE = 120.0  # seconds that one copy may take before something is said
+PATIENCE = 120.0  # seconds that one copy may take before a warning
 
 
 class Mirror:
@@ -47,7 +47,7 @@ class Mirror:
                 "mounted, and the name spelt right?"
             )
         place.mkdir(exist_ok=True)
-        self._thread, self._failure, self._said = None, None, None
+        self._thread, self._failure, self._warned = None, None, None
         self._copied = {}  # name: (size, time of the last change)
 
     def push(self):
@@ -96,7 +96,7 @@ class Mirror:
                     # emptied first: in Colab it goes to Google Drive's bin, which counts
                     (self.target / name).write_bytes(b"")
                     (self.target / name).unlink()
-            self._failure = self._said = None
+            self._failure = self._warned = None
         except OSError as e:
             self._failure = str(e)
 
@@ -114,11 +114,11 @@ class Mirror:
         self._copied[name] = mark
 
     def _report(self):
-        if self._failure and self._failure != self._said:
-            self._said = self._failure
+        if self._failure and self._failure != self._warned:
+            self._warned = self._failure
             warnings.warn(
-                f"could not copy the run to {self.target}: {self._failure}. It is safe in "
-                f"{self.source} while this machine lives, and the copy is tried again each minute",
+                f"could not copy the run to {self.target}: {self._failure}. Its files are "
+                f"safe in {self.source} as long as this machine is, and each save tries again",
                 stacklevel=2,
             )
 

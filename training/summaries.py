@@ -182,6 +182,12 @@ class TensorboardSummaries(Summaries):
         self.flush()
         self._file, self._purge_step = None, self.step_var + 1
 
+    def drop_earlier_points(self):
+        """Begins an event file at which TensorBoard drops all points that the folder holds."""
+        self.flush()
+        self._file = EventFile(self.logdir, self, purge_step=1)
+        self.flush()
+
     def flush(self):
         """Brings every point to the disk."""
         if self._file:

@@ -5,8 +5,6 @@ import re
 import numpy as np
 import pytest
 import torch
-from tensorboardX.proto.event_pb2 import Event
-from tensorboardX.summary import scalar
 
 from tests.toy_run import (
     SETTINGS,
@@ -21,7 +19,6 @@ from tests.toy_run import (
 from tests.toys import full_disk
 from training import RunError
 from training.curves import read_curves
-from training.event_file import EventFile
 
 
 @pytest.fixture
@@ -259,9 +256,9 @@ def test_games_that_were_played_before_a_start_are_dropped_even_if_it_draws_none
 
 def test_a_folder_with_curves_of_training_and_no_checkpoint_is_not_written_to(folder):
     play(folder, calls=1)
-    curves = EventFile(folder, None)
-    curves.add(Event(summary=scalar("A2C/entropy", 1.7), step=80))
-    curves.flush()
+    env = games(folder)
+    env.add_summary("A2C/entropy", 1.7)
+    env.close()
     before = names(folder)
     run, _ = make_run(folder)
     with pytest.raises(RunError, match="already holds another run.*give this run another name"):

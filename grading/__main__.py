@@ -1,23 +1,50 @@
-"""The command line: `python -m grading check NOTEBOOK [--json]`."""
+"""The commands of the assignment: `python -m grading check` and `python -m grading pack`.
+
+Exit status: 0 where all passed or is there, 1 where something failed or is missing, 2 where the
+call itself was wrong.
+"""
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
 from grading.check import check_notebook
+from grading.notebook import parse
+from grading.pack import NOTEBOOK, hand_in, report
 
 
 def main(arguments=None):
-    """Runs one command; returns the exit status, 0 where every check passed."""
-    parser = argparse.ArgumentParser(prog="python -m grading", description=__doc__)
+    """Runs one command; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m grading",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(required=True)
+    _add_check(commands)
+    _add_pack(commands)
+    options = parser.parse_args(arguments)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # Windows' code pages have no √
+    return options.run_command(options)
+
+
+def _add_check(commands):
     check = commands.add_parser("check", help="run a notebook's definitions and check each task")
     check.add_argument("notebook", type=Path)
     check.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args(arguments)
+    check.set_defaults(run_command=_check, parser=check)
+
+
+def _check(options):
     if not options.notebook.is_file():
-        parser.error(f"{options.notebook} is no file: name a notebook, as a2c_assignment.ipynb")
+        options.parser.error(f"{options.notebook} is no file: name a notebook, as {NOTEBOOK}")
+    try:
+        parse(options.notebook.read_bytes(), options.notebook)
+    except ValueError as e:
+        options.parser.error(str(e))
     verdicts = check_notebook(options.notebook)
     if options.json:
         print(json.dumps({task: verdict._asdict() for task, verdict in verdicts.items()}, indent=1))
@@ -25,6 +52,25 @@ def main(arguments=None):
         for task, verdict in verdicts.items():
             print(f"{task}: {verdict.result}" + (f": {verdict.message}" if verdict.message else ""))
     return 0 if all(verdict.result == "passed" for verdict in verdicts.values()) else 1
+
+
+def _add_pack(commands):
+    pack = commands.add_parser("pack", help="write hand-in.zip and say what is missing in it")
+    pack.add_argument("notebook", type=Path, nargs="?", default=Path(NOTEBOOK))
+    out = Path(os.environ.get("A2C_OUT", "."))
+    pack.add_argument("--out", type=Path, default=out, help="what the run wrote to (%(default)s)")
+    pack.add_argument("--run", default="first-run", help="its name below logs (%(default)s)")
+    pack.set_defaults(run_command=_pack, parser=pack)
+
+
+def _pack(options):
+    run = options.out / "logs" / options.run
+    try:
+        archive, rows, score = hand_in(options.notebook, options.out, run)
+    except FileNotFoundError as e:
+        options.parser.error(str(e))
+    print(report(archive, rows, score))
+    return 1 if any(row.mend for row in rows) else 0
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib
-import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
+from grading.notebook import parse
 from runners import EnvRunner
 from tests import checks
 
@@ -58,24 +58,29 @@ def check_notebook(path):
 
     Returns:
         {task: Verdict}, in the tasks' order.
+
+    Raises:
+        ValueError: If the file holds no notebook.
     """
-    with tempfile.TemporaryDirectory() as out, _in_folder(path, out):
-        namespace, stopped = run_definitions(path)
-        return check_objects(namespace, stopped)
+    path = Path(path).resolve()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as out:
+        with _in_folder(path.parent, out):
+            namespace, stopped = run_definitions(path)
+            return check_objects(namespace, stopped)
 
 
 @contextlib.contextmanager
-def _in_folder(path, out):
+def _in_folder(folder, out):
     """Works beside the notebook, and writes to a folder that is thrown away."""
-    folder, environment, paths = os.getcwd(), dict(os.environ), list(sys.path)
+    before, environment, paths = os.getcwd(), dict(os.environ), list(sys.path)
     os.environ.update(A2C_OUT=out)
-    sys.path.insert(0, str(path.resolve().parent))
+    sys.path.insert(0, str(folder))
     matplotlib.use("agg")
-    os.chdir(path.resolve().parent)
+    os.chdir(folder)
     try:
         yield
     finally:
-        os.chdir(folder)
+        os.chdir(before)
         os.environ.clear()
         os.environ.update(environment)
         sys.path[:] = paths
@@ -88,23 +93,30 @@ def run_definitions(path):
         The namespace, and why it stopped early ("" if it did not).
     """
     namespace = {"__name__": "__main__", "get_ipython": _NoShell}
-    transform = TransformerManager().transform_cell
     with _stopping_at_training(namespace):
-        for k, cell in enumerate(nbformat.read(path, as_version=4).cells):
-            name = cell.get("id", f"cell-{k}")
-            if cell.cell_type != "code":
-                continue
-            try:
-                with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    exec(compile(transform(cell.source), name, "exec"), namespace)
-            except TrainingReached:
-                return namespace, ""
-            except Exception as e:
-                last = traceback.extract_tb(e.__traceback__)[-1]
-                place = f"line {last.lineno} of {Path(last.filename).name}"
-                return namespace, f"cell {name} raised {type(e).__name__}: {e} ({place})"
+        for k, cell in enumerate(parse(path.read_bytes(), path.name).cells):
+            if cell.cell_type == "code":
+                name = cell.get("id", f"cell-{k}")
+                try:
+                    _run_cell(name, cell.source, namespace)
+                except TrainingReached:
+                    break
+                except (Exception, SystemExit, KeyboardInterrupt) as e:
+                    return namespace, f"cell {name} raised {_told(e)}"
     return namespace, ""
+
+
+def _run_cell(name, source, namespace):
+    code = compile(TransformerManager().transform_cell(source), name, "exec")
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(code, namespace)
+
+
+def _told(error):
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    message = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return f"{message} (line {last.lineno} of {Path(last.filename).name})"
 
 
 @contextlib.contextmanager

@@ -1,17 +1,13 @@
-import json
-import warnings
-
-import nbformat
 import numpy as np
 import pytest
 import torch
 
 from atari_wrappers import NumpySummaries
 from env_batch import EnvBatch
-from grading.__main__ import main
 from grading.check import Verdict, check_objects, check_task
 from runners import EnvRunner
 from tests import checks, notebook
+from tests.checks.value_targets import n_step, td_lambda
 from tests.right_answers import RIGHT
 from tests.toys import Counting
 from tests.wrong_answers import WRONG
@@ -104,7 +100,7 @@ def test_at_least_thirty_five_mistakes_of_every_task_are_known():
 def test_n_step_targets_by_hand():
     rewards = np.array([[1.0, 2.0], [4.0, 8.0], [16.0, 32.0]])
     goes_on = np.array([[1, 0], [1, 1], [1, 1]])
-    got = checks.n_step(rewards, goes_on, np.array([64.0, 128.0]), 0.5)
+    got = n_step(rewards, goes_on, np.array([64.0, 128.0]), 0.5)
     # 16 + 32 = 48, 4 + 24 = 28, 1 + 14 = 15; 32 + 64 = 96, 8 + 48 = 56, 2
     assert got.tolist() == [[15, 2], [28, 56], [48, 96]]
 
@@ -113,8 +109,8 @@ def test_td_lambda_of_one_is_the_n_step_target():
     inputs = checks.draw_inputs()
     values, latest = np.random.default_rng(0).normal(size=(2, *inputs.rewards.shape))
     goes_on = 1.0 - inputs.resets
-    n_step = checks.n_step(inputs.rewards, goes_on, latest[0], 0.9)
-    assert np.allclose(checks.td_lambda(inputs.rewards, goes_on, values, latest[0], 0.9, 1), n_step)
+    right = n_step(inputs.rewards, goes_on, latest[0], 0.9)
+    assert np.allclose(td_lambda(inputs.rewards, goes_on, values, latest[0], 0.9, 1), right)
 
 
 def test_inputs_hold_every_kind_of_reset_and_no_plain_reward():
@@ -178,61 +174,52 @@ class Idle:
         return {"actions": np.zeros(len(observations), int)}
 
 
-# the command line
+# objects that were made from ones that are gone
 
 
-def write(tmp_path, sources):
-    """A small notebook of the given sources."""
-    book = nbformat.v4.new_notebook()
-    for name, source in sources.items():
-        book.cells.append(nbformat.v4.new_code_cell(source, id=name))
-    path = tmp_path / "answer.ipynb"
-    nbformat.write(book, path)
-    return path
+@pytest.mark.parametrize(
+    ("renewed", "says"),
+    [
+        (("model", "optimizer", "a2c"), "the A2C has another network"),
+        (("model", "policy", "optimizer", "a2c"), "a transform calls another network"),
+        (("model", "policy", "transforms", "a2c"), "the optimizer has no weight of `model`"),
+        (
+            ("model", "policy", "transforms", "optimizer"),
+            "the A2C has another network than `model`",
+        ),
+        (("optimizer",), "the A2C has another optimizer"),
+    ],
+    ids=lambda case: "-".join(case) if isinstance(case, tuple) else "",
+)
+def test_a_check_says_which_object_was_not_made_again(renewed, says, sources, imports):
+    old, new = make(sources, imports), make(sources, imports)
+    new["optimizer"] = torch.optim.RMSprop(new["model"].parameters())
+    given = {**old, **{name: new[name] for name in renewed}}
+    if "a2c" in renewed:
+        given["a2c"] = type(new["a2c"])(given["policy"], given["optimizer"])
+    if renewed == ("optimizer",):
+        given["optimizer"] = torch.optim.RMSprop(old["model"].parameters())
+    for check in (checks.check_a2c, checks.check_curves):
+        with pytest.raises(checks.CheckError, match=f"{says}.*: run the cells from .* on again"):
+            check(*(given[part] for part in LEARNER))
 
 
-def small(sources, **changes):
-    """The cells of a notebook that gets to its runner at once."""
-    head = 'N_ACTIONS, GAMMA, DEVICE = 6, 0.99, "cpu"\n%matplotlib inline\n!false'
-    env = 'env = nature_dqn_env("SpaceInvadersNoFrameskip-v4", nenvs=2, summaries=False)'
-    tail = "runner = EnvRunner(env, policy, 5, transforms)\nrunner.get_next()\nraise SystemExit"
-    given = {"start-imports": f"import os\n{sources['start-imports']}", "head": head, "env": env}
-    given |= {name: sources[name] for name in notebook.TASKS}
-    return {**given, "glue": sources["glue"], "run": tail, **changes}
+@pytest.mark.parametrize("check", [checks.check_value_targets, checks.check_merge])
+def test_a_check_names_a_policy_and_a_transform_of_another_model(check, sources, imports):
+    old, new = make(sources, imports), make(sources, imports)
+    for policy, maker in ((old["policy"], "Policy"), (new["policy"], "ComputeValueTargets")):
+        with pytest.raises(checks.CheckError, match=f"another network.* from `{maker}"):
+            check(new["model"], policy, old["transforms"])
 
 
-def test_the_command_line_reports_every_check_and_stops_before_training(tmp_path, sources, capsys):
-    assert main(["check", str(write(tmp_path, small(sources)))]) == 0
-    assert capsys.readouterr().out.split("\n")[:-1] == [f"{task}: passed" for task in TASKS]
+def test_a_policy_check_names_a_policy_of_another_model(sources, imports):
+    old, new = make(sources, imports), make(sources, imports)
+    with pytest.raises(checks.CheckError, match=r"run the cells from `Policy\(model\)` on again"):
+        checks.check_policy(new["model"], old["policy"])
 
 
-def test_the_command_line_gives_json_with_failures_and_what_was_not_reached(
-    tmp_path, sources, capsys
-):
-    wrong = sources["policy-class"].replace("distribution.sample()", "logits.argmax(-1)")
-    hole = "def MergeTimeBatch():\n    raise NotImplementedError('task 4')"
-    cells = small(sources, **{"policy-class": wrong, "merge-class": hole})
-    assert main(["check", str(write(tmp_path, cells)), "--json"]) == 1
-    verdicts = json.loads(capsys.readouterr().out)
-    assert list(verdicts) == TASKS
-    assert verdicts["NatureModel"]["result"] == "passed"
-    assert verdicts["Policy"] == {
-        "result": "failed",
-        "message": "Policy: the same action 400 times: greedy, the policy must sample.",
-    }
-    for task in TASKS[2:]:
-        assert verdicts[task]["result"] == "not reached"
-        assert "cell glue raised NotImplementedError: task 4" in verdicts[task]["message"]
-
-
-def test_the_command_line_names_a_missing_file(capsys):
-    with pytest.raises(SystemExit):
-        main(["check", "nowhere.ipynb"])
-    assert "nowhere.ipynb is no file: name a notebook" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_the_command_line_passes_the_solved_notebook(capsys):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        assert main(["check", str(notebook.PATH)]) == 0
+def test_an_exit_inside_a_students_method_is_a_failed_check(sources, imports):
+    given = make(sources, imports)
+    given["policy"].act = lambda inputs: exit(3)
+    with pytest.raises(checks.CheckError, match="Policy raised SystemExit: 3"):
+        checks.check_policy(given["model"], given["policy"])

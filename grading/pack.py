@@ -1,0 +1,120 @@
+"""Packs the hand-in, and says what is there and what is missing."""
+
+import json
+import os
+import sys
+import textwrap
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from tabulate import tabulate
+
+from grading.checklist import checklist, outlook
+from grading.notebook import parse
+
+__all__ = ["NOTEBOOK", "hand_in", "pack", "report"]
+
+NOTEBOOK = "a2c_assignment.ipynb"  # its name in the archive, whatever the student calls it
+SCRIPTS = [
+    "atari_wrappers.py",
+    "env_batch.py",
+    "runners.py",
+    "training/**/*.py",
+    "lesson/**/*.py",
+    "tests/__init__.py",
+    "tests/checks/**/*.py",
+    "grading/**/*.py",
+]
+
+
+def pack(notebook, out, run):
+    """Writes the archive, prints the checklist, and in Colab offers the archive for download.
+
+    Args:
+        notebook: The notebook's path; in Colab it is taken as it is seen, not from the disk.
+        out: The folder of all that the run wrote.
+        run: The run's folder of event files, below `out`.
+
+    Returns:
+        The path of hand-in.zip, in `out`.
+
+    Raises:
+        FileNotFoundError: If the notebook or `out` is not there.
+    """
+    archive, rows, score = hand_in(notebook, out, run)
+    print(report(archive, rows, score))
+    if "google.colab" in sys.modules:
+        from google.colab import files
+
+        files.download(str(archive))
+    return archive
+
+
+def hand_in(notebook, out, run):
+    """Writes the archive; arguments as in `pack`; returns its path, the checklist and the Score."""
+    out, run = Path(out), Path(run)
+    if not out.is_dir():
+        raise FileNotFoundError(f"{out} is no folder: name the one that the run wrote to")
+    source = _notebook_source(Path(notebook))
+    try:
+        book = parse(source, notebook)
+    except ValueError:
+        book = None
+    rows, score = checklist(book, out, run)
+    return _write(out / "hand-in.zip", source, _files(Path(notebook).parent, out, run)), rows, score
+
+
+def report(archive, rows, score):
+    """Returns the checklist as text for people."""
+    table = [
+        ("missing" if row.mend else "there", row.thing, row.found, textwrap.fill(row.mend, 45))
+        for row in rows
+    ]
+    with zipfile.ZipFile(archive) as package:
+        size = f"{len(package.namelist())} files, {archive.stat().st_size / 1e6:.1f} MB"
+    table = tabulate(table, headers=["", "thing", "found", "mend"], disable_numparse=True)
+    return f"{table}\n\n{outlook(score)}\n{archive}: {size}"
+
+
+def _notebook_source(notebook):
+    """Returns the notebook's bytes: in Colab as it is seen, elsewhere as last saved."""
+    if "google.colab" in sys.modules:
+        from google.colab import _message
+
+        return json.dumps(_message.blocking_request("get_ipynb")["ipynb"]).encode()
+    if not notebook.is_file():
+        raise FileNotFoundError(
+            f"there is no notebook {notebook} in {Path.cwd()}: save it, and give its present name"
+        )
+    return notebook.read_bytes()
+
+
+def _files(folder, out, run):
+    """Yields (path, name in the archive) of the scripts, what the run wrote, and the weights."""
+    for pattern in SCRIPTS:
+        yield from _below(folder, PurePosixPath(), pattern)
+    yield from _below(out / "videos", PurePosixPath("videos"))
+    yield from _below(run, PurePosixPath("logs", run.name))
+    yield from _below(out / "img", PurePosixPath("img"))
+    yield from _below(out, PurePosixPath(), "weights.pt")
+
+
+def _below(root, name, pattern="**/*"):
+    """Yields (path, name in the archive) of a folder's files that belong to a hand-in."""
+    for path in sorted(root.glob(pattern)):
+        inside = name.joinpath(*path.relative_to(root).parts)
+        hidden = any(part.startswith(".") or part == "reference" for part in inside.parts)
+        left_over = path.name.startswith("checkpoint-") or path.suffix in {".part", ".lock"}
+        if path.is_file() and not hidden and not left_over:
+            yield path, str(inside)
+
+
+def _write(archive, source, files):
+    """Writes the archive beside an older one, and then in its place."""
+    part = archive.with_suffix(".part")
+    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as package:
+        package.writestr(NOTEBOOK, source)
+        for path, name in files:
+            package.write(path, name)
+    os.replace(part, archive)
+    return archive

@@ -1,0 +1,30 @@
+"""What each task must do: the notebook's check cells, the tests and the grader all call this.
+
+Every check has two halves. `observe_*` runs the student's objects on given inputs and returns plain
+arrays; `judge_*` compares them with what it works out itself and returns None or the mistake.
+In the notebook both run in place; a grader can run the first half apart, on inputs that it draws.
+Checks take the objects that the notebook made, never a signature: the model, the policy, the
+transforms, the optimizer and the A2C; and feed them what the runner feeds.
+"""
+
+from tests.checks.a2c import check_a2c
+from tests.checks.curves import check_curves
+from tests.checks.errors import CheckError, CheckWarning
+from tests.checks.inputs import Inputs, draw_inputs
+from tests.checks.merge import check_merge
+from tests.checks.model import check_model
+from tests.checks.policy import check_policy
+from tests.checks.value_targets import check_value_targets
+
+__all__ = [
+    "CheckError",
+    "CheckWarning",
+    "Inputs",
+    "check_a2c",
+    "check_curves",
+    "check_merge",
+    "check_model",
+    "check_policy",
+    "check_value_targets",
+    "draw_inputs",
+]

@@ -1,0 +1,342 @@
+import json
+import subprocess
+import sys
+import types
+import warnings
+import zipfile
+
+import nbformat
+import pytest
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.summary import scalar
+
+from grading.__main__ import main
+from grading.checklist import CURVES, count_words, outlook, read_score
+from grading.pack import hand_in, pack
+from tests import notebook
+from training.curves import read_curves
+from training.event_file import EventFile
+
+TASKS = ["NatureModel", "Policy", "ComputeValueTargets", "MergeTimeBatch", "A2C"]
+ENDED = "1,600 of 10,000,000 agent steps, 742 a second in this sitting\n"
+
+
+# check
+
+
+@pytest.fixture(scope="module")
+def sources():
+    return {**notebook.cells(notebook.read()), "glue": notebook.GLUE}
+
+
+def write(folder, sources):
+    """A small notebook of the given sources."""
+    book = nbformat.v4.new_notebook()
+    for name, source in sources.items():
+        book.cells.append(nbformat.v4.new_code_cell(source, id=name))
+    path = folder / "answer.ipynb"
+    nbformat.write(book, path)
+    return path
+
+
+def small(sources, **changes):
+    """The cells of a notebook that gets to its runner at once."""
+    head = 'N_ACTIONS, GAMMA, DEVICE = 6, 0.99, "cpu"\n%matplotlib inline\n!false'
+    env = 'env = nature_dqn_env("SpaceInvadersNoFrameskip-v4", nenvs=2, summaries=False)'
+    tail = "runner = EnvRunner(env, policy, 5, transforms)\nrunner.get_next()\nraise SystemExit"
+    given = {"start-imports": f"import os\n{sources['start-imports']}", "head": head, "env": env}
+    given |= {name: sources[name] for name in notebook.TASKS}
+    return {**given, "glue": sources["glue"], "run": tail, **changes}
+
+
+def test_check_reports_every_task_and_stops_before_training(tmp_path, sources, capsys):
+    assert main(["check", str(write(tmp_path, small(sources)))]) == 0
+    assert capsys.readouterr().out.split("\n")[:-1] == [f"{task}: passed" for task in TASKS]
+
+
+def test_check_gives_json_with_failures_and_what_was_not_reached(tmp_path, sources, capsys):
+    wrong = sources["policy-class"].replace("distribution.sample()", "logits.argmax(-1)")
+    hole = "def MergeTimeBatch():\n    raise NotImplementedError('task 4')"
+    cells = small(sources, **{"policy-class": wrong, "merge-class": hole})
+    assert main(["check", str(write(tmp_path, cells)), "--json"]) == 1
+    verdicts = json.loads(capsys.readouterr().out)
+    assert list(verdicts) == TASKS
+    assert verdicts["NatureModel"]["result"] == "passed"
+    assert verdicts["Policy"] == {
+        "result": "failed",
+        "message": "Policy: the same action 400 times: greedy, the policy must sample.",
+    }
+    for task in TASKS[2:]:
+        assert verdicts[task]["result"] == "not reached"
+        assert "cell glue raised NotImplementedError: task 4" in verdicts[task]["message"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        ("import sys\nsys.exit()", "SystemExit (line 2 of leave)"),
+        ("exit(0)", "SystemExit: 0 (line"),
+        ("quit()", "SystemExit"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt (line 1 of leave)"),
+    ],
+)
+def test_check_gives_a_verdict_on_a_notebook_that_leaves(cell, told, tmp_path, capsys):
+    path = write(tmp_path, {"leave": cell})
+    assert main(["check", str(path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == TASKS
+    assert all(f"not reached: cell leave raised {told}" in line for line in lines)
+
+
+def test_check_takes_a_path_relative_to_another_folder(tmp_path, monkeypatch, capsys):
+    write(tmp_path, {"only": "raise ValueError('reached')"})
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert main(["check", "../answer.ipynb"]) == 1
+    assert "cell only raised ValueError: reached" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", ["", "[]", "no json", '{"cells": 3}'])
+def test_check_refuses_what_is_no_notebook(content, tmp_path, capsys):
+    (tmp_path / "answer.ipynb").write_text(content)
+    with pytest.raises(SystemExit) as left:
+        main(["check", str(tmp_path / "answer.ipynb")])
+    assert left.value.code == 2 and "is no notebook" in capsys.readouterr().err
+
+
+def test_check_names_a_missing_file(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["check", "nowhere.ipynb"])
+    assert left.value.code == 2
+    assert "nowhere.ipynb is no file: name a notebook" in capsys.readouterr().err
+
+
+def test_check_prints_on_a_console_that_lacks_the_characters(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    monkeypatch.chdir(notebook.PATH.parent)
+    path = write(tmp_path, {"root": "raise ValueError('√2')"})
+    command = [sys.executable, "-m", "grading", "check", str(path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 1 and "cell root raised ValueError: ?2" in ended.stdout
+
+
+@pytest.mark.slow
+def test_check_passes_the_solved_notebook():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert main(["check", str(notebook.PATH)]) == 0
+
+
+# pack
+
+COMMENTS = "**Task 6.** Comment each curve.\n\n" + "The score climbs as the agent aims. " * 5
+
+
+def comments(source):
+    return nbformat.v4.new_markdown_cell(source, id="curves-comments")
+
+
+def ran(source, *outputs):
+    return nbformat.v4.new_code_cell(source, execution_count=1, outputs=list(outputs))
+
+
+def printed(text):
+    return nbformat.v4.new_output("stream", name="stdout", text=text)
+
+
+def whole():
+    """The cells of a notebook that shows its run."""
+    packing = nbformat.v4.new_code_cell("from grading.pack import pack")  # runs, so no count yet
+    return [ran("train()", printed(ENDED)), comments(COMMENTS), packing]
+
+
+def save(folder, cells):
+    path = folder / "a2c_assignment.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+def draw(folder, scores=(450, 640, 500), games=(60, 100, 100), tags=CURVES):
+    """Writes a run's event file with a point of each curve every 500 agent steps."""
+    file = EventFile(folder, None)
+    for k, (score, count) in enumerate(zip(scores, games, strict=True), 1):
+        values = {**dict.fromkeys(tags, 0.5), "Episodes/games": count}
+        values |= {CURVES[0]: score} if CURVES[0] in tags else {}
+        for tag, value in values.items():
+            file.add(Event(summary=scalar(tag, float(value)), step=500 * k))
+    file.flush()
+
+
+def fill(out, files):
+    for name in files:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_bytes(b"content")
+
+
+SCRIPTS = {
+    *("atari_wrappers.py", "env_batch.py", "runners.py", "training/curves.py", "lesson/start.py"),
+    *("tests/checks/__init__.py", "tests/checks/a2c.py", "grading/__init__.py", "grading/pack.py"),
+}
+RESULTS = {
+    *("videos/False/rl-video-episode-0.mp4", "videos/True/rl-video-episode-0.mp4"),
+    *("img/entropy.png", "weights.pt"),
+}
+LEFT_OUT = {
+    *("release.py", "tests/test_checks.py", "training/.ipynb_checkpoints/curves-checkpoint.py"),
+    *("logs/first-run/checkpoint-0000001600.pt", "logs/first-run/.lock", "logs/old/events.out.1"),
+    *("logs/reference/events.out.1", "videos/reference/True/a.mp4", "img/reference/curve.png"),
+    *("img/.gitkeep", "logs/first-run/weights.part"),
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with everything that a hand-in needs, and with what must stay out of it."""
+    fill(tmp_path, SCRIPTS | RESULTS | LEFT_OUT)
+    save(tmp_path, whole())
+    draw(tmp_path / "logs" / "first-run")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def missing(folder):
+    """{thing: mend} of what a hand-in lacks."""
+    _, rows, _ = hand_in("a2c_assignment.ipynb", folder, folder / "logs" / "first-run")
+    return {row.thing: row.mend for row in rows if row.mend}
+
+
+def test_pack_writes_the_run_and_nothing_else(folder, capsys):
+    archive = pack("a2c_assignment.ipynb", folder, folder / "logs" / "first-run")
+    with zipfile.ZipFile(archive) as package:
+        names = package.namelist()
+    (events,) = (folder / "logs" / "first-run").glob("events*")
+    assert sorted(names) == sorted(
+        SCRIPTS | RESULTS | {"a2c_assignment.ipynb", f"logs/first-run/{events.name}"}
+    )
+    assert archive == folder / "hand-in.zip" and not (folder / "hand-in.part").exists()
+    told = capsys.readouterr().out
+    assert "missing" not in told and "1,600" in told and "500 at the end, 640 at its best" in told
+
+
+def test_pack_is_a_command_with_defaults_from_the_folder(folder, monkeypatch, capsys):
+    monkeypatch.setenv("A2C_OUT", str(folder))
+    assert main(["pack"]) == 0
+    (folder / "weights.pt").unlink()
+    assert main(["pack", "--run", "old", "a2c_assignment.ipynb", "--out", "."]) == 1
+    assert "logs/old/events.out.1" in zipfile.ZipFile(folder / "hand-in.zip").namelist()
+    assert "run the training cell" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("gone", "thing", "mend"),
+    [
+        ("weights.pt", "weights", "run the training cell"),
+        ("videos/False/rl-video-episode-0.mp4", "videos, sampled", "videos/False"),
+        ("videos/True/rl-video-episode-0.mp4", "videos, greedy", "videos/True"),
+        ("img/entropy.png", "pictures", "screenshots"),
+    ],
+)
+def test_the_checklist_names_a_file_that_is_missing(gone, thing, mend, folder):
+    (folder / gone).unlink()
+    lacks = missing(folder)
+    assert lacks.keys() == {thing} and mend in lacks[thing]
+
+
+@pytest.mark.parametrize(
+    ("cells", "thing", "mend"),
+    [
+        ([ran("train()", printed(ENDED)), comments(COMMENTS[:32])], "comments", "each curve shows"),
+        ([ran("train()", printed(ENDED))], "comments", "keep the cell"),
+        ([ran("train()"), comments(COMMENTS)], "notebook", "save the notebook"),
+        ([ran("train()", printed("9" + ENDED)), comments(COMMENTS)], "notebook", "save"),
+        ([*whole(), nbformat.v4.new_code_cell("look()")], "cells not run", "look()"),
+        (
+            [*whole(), ran("fail()", nbformat.v4.new_output("error", ename="E", evalue=""))],
+            "cells that failed",
+            "fail()",
+        ),
+    ],
+)
+def test_the_checklist_names_what_the_notebook_lacks(cells, thing, mend, folder):
+    save(folder, cells)
+    lacks = missing(folder)
+    assert lacks.keys() == {thing} and mend in lacks[thing]
+
+
+def test_a_notebook_that_cannot_be_read_is_packed_and_named(folder):
+    (folder / "a2c_assignment.ipynb").write_text("half a noteb")
+    assert missing(folder).keys() == {"notebook"}
+    assert zipfile.ZipFile("hand-in.zip").read("a2c_assignment.ipynb") == b"half a noteb"
+
+
+def test_the_checklist_names_curves_and_games_that_are_missing(folder):
+    (events,) = (folder / "logs" / "first-run").glob("events*")
+    events.unlink()
+    assert missing(folder).keys() == {"score", "curves"}
+    draw(folder / "logs" / "first-run", games=(10, 20, 30), tags=CURVES[:-1])
+    lacks = missing(folder)
+    assert lacks.keys() == {"games", "curves"} and "total_loss" in lacks["curves"]
+
+
+def test_a_folder_without_a_run_is_packed_and_told_what_to_run(tmp_path):
+    save(tmp_path, whole())
+    _, rows, score = hand_in(tmp_path / "a2c_assignment.ipynb", tmp_path, tmp_path / "logs" / "no")
+    assert {"score", "agent steps", "curves", "weights"} < {row.thing for row in rows if row.mend}
+    assert "No score counts yet" in outlook(score)
+
+
+@pytest.mark.parametrize(
+    ("scores", "games", "told"),
+    [
+        ((700, 700), (60, 99), "No score counts yet: every environment needs 100 games"),
+        ((700, 390), (60, 100), "reached 390 with 100 games behind it, which earns no points yet"),
+        ((400, 390), (100, 100), "reached 400 with 100 games behind it: 8 points, if the checks"),
+        ((300, 600), (100, 100), "reached 600 with 100 games behind it: 10 points, if the checks"),
+    ],
+)
+def test_the_outlook_says_what_a_score_earns_and_what_raises_it(scores, games, told, tmp_path):
+    draw(tmp_path, scores, games)
+    said = outlook(read_score(read_curves(tmp_path)))
+    assert told in said and ("ten minutes is not 600" in said) == (scores[-1] < 600 or 99 in games)
+
+
+def test_comments_are_counted_without_what_the_assignment_wrote():
+    given = "### Task 6\n\n**Task 6.** Comment\neach curve.\n\n<!-- BEGIN\nSOLUTION -->\n"
+    assert count_words(given + "YOUR ANSWER HERE\n- *value loss, entropy*:\n- *norm*:") == 0
+    assert count_words(given + "- *entropy*: it *sinks* to 0.5,\n  and rests") == 5
+    assert count_words("**Всё** растёт") == 2
+
+
+def test_the_solved_notebooks_comments_are_the_answer_alone():
+    source = notebook.cells(notebook.read())["curves-comments"]
+    begin, end = source.index("<!-- BEGIN"), source.index("<!-- END")
+    assert count_words(source[:begin] + source[end:]) == 0 < 100 < count_words(source)
+
+
+def test_pack_in_colab_takes_the_notebook_as_seen_and_offers_the_download(folder, monkeypatch):
+    (folder / "a2c_assignment.ipynb").unlink()
+    seen = nbformat.v4.new_notebook(cells=whole())
+    seen.cells[1] = nbformat.v4.new_markdown_cell(COMMENTS, metadata={"id": "curves-comments"})
+    colab, downloads = types.ModuleType("google.colab"), []
+    colab._message = types.SimpleNamespace(blocking_request=lambda what: {what[4:]: seen})
+    colab.files = types.SimpleNamespace(download=downloads.append)
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    archive = pack("a2c_assignment.ipynb", folder, folder / "logs" / "first-run")
+    assert downloads == [str(archive)] and not missing(folder)
+    inside = nbformat.reads(zipfile.ZipFile(archive).read("a2c_assignment.ipynb").decode(), 4)
+    assert [cell.source for cell in inside.cells] == [cell.source for cell in seen.cells]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["pack", "renamed.ipynb"], "there is no notebook renamed.ipynb in"),
+        (["pack", "--out", "nowhere"], "nowhere is no folder"),
+    ],
+)
+def test_pack_refuses_a_wrong_call_and_keeps_the_archive(arguments, told, folder, capsys):
+    (folder / "hand-in.zip").write_bytes(b"older")
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2 and told in capsys.readouterr().err
+    assert (folder / "hand-in.zip").read_bytes() == b"older"

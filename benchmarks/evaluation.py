@@ -1,8 +1,8 @@
 """How well the reference agent plays: python benchmarks/evaluation.py lets it play whole games.
 
 With the weights in `logs/reference/`: 100 games with sampled actions, 100 with greedy ones, and 100
-at random beside them, in minutes. Writes every game to `benchmarks/evaluation.json`, draws
-`img/reference/points.png`, what the points are scored with, and prints what README tells.
+at random beside them, in minutes. Writes every game to `benchmarks/evaluation.json` and the figures
+to `benchmarks/reference.md`, and draws `img/reference/points.png`, what the points are scored with.
 """
 
 import json
@@ -14,6 +14,14 @@ import numpy as np
 import torch
 
 KIT = Path(__file__).parent.parent
+if __name__ == "__main__":
+    sys.path.insert(0, str(KIT))
+
+from atari_wrappers import nature_dqn_env
+from benchmarks import report
+from tests import notebook
+
+PAGE = KIT / "benchmarks" / "reference.md"
 FIGURES = KIT / "benchmarks" / "evaluation.json"
 WEIGHTS = KIT / "logs" / "reference" / "weights.pt"
 GAME, N_ACTIONS = "SpaceInvadersNoFrameskip-v4", 6
@@ -33,8 +41,6 @@ TARGETS = {  # points: what they are scored with; the ship crosses the screen ab
 
 def player(name):
     """Returns choose(observations [B, 4, 84, 84]) → actions [B], of one of PLAYERS."""
-    from tests import notebook
-
     given, rng = notebook.definitions(), np.random.default_rng(0)
     model = given["NatureModel"](N_ACTIONS)
     model.load_state_dict(torch.load(WEIGHTS, weights_only=True))
@@ -91,21 +97,25 @@ def summary(scores):
 
 
 def table(results):
-    """Returns the table that README shows, as Markdown."""
-    lines = [
-        "| | mean score, 95% interval | standard deviation | lowest to highest "
-        "| different scores | agent steps a game | ended by a landing, lives to spare |",
-        "|---" * 7 + "|",
-    ]
+    """Returns the table of the games, as Markdown."""
+    headers = ["", "mean score, 95% interval", "standard deviation", "lowest to highest"]
+    headers += ["different scores", "agent steps a game", "ended by a landing, lives to spare"]
+    rows = []
     for name, label in PLAYERS.items():
         scores, lengths = results[name]["scores"], results[name]["lengths"]
         mean, deviation, half = summary(scores)
-        lines.append(
-            f"| {len(scores)} games {label} | {mean:.0f} ± {half:.0f} | {deviation:.0f} "
-            f"| {min(scores):.0f} to {max(scores):.0f} | {len(set(scores))} "
-            f"| {np.mean(lengths):,.0f} | {np.count_nonzero(results[name]['spare'])} |"
+        rows.append(
+            (
+                f"{len(scores)} games {label}",
+                f"{mean:.0f} ± {half:.0f}",
+                f"{deviation:.0f}",
+                f"{min(scores):.0f} to {max(scores):.0f}",
+                len(set(scores)),
+                f"{np.mean(lengths):,.0f}",
+                np.count_nonzero(results[name]["spare"]),
+            )
         )
-    return "\n".join(lines)
+    return report.table(headers, rows)
 
 
 def sources(result):
@@ -120,19 +130,27 @@ def left(result):
     return (WAVE - invaders % WAVE)[np.array(result["spare"]) > 0]
 
 
-def told(results):
-    """Returns the sentences of README that tell how games go, with their numbers."""
+def render(results):
+    """Returns what `benchmarks/reference.md` shows of the games, {name of a block: text}."""
     sampled, greedy = results["sampled"], results["greedy"]
     ship, landed = sources(sampled)["command ship"], left(sampled)
     few, more = landed[landed <= 2], landed[landed > 2]
     games = [f"{score:.0f}" for score in sorted(set(greedy["scores"]))]
-    return [
-        f"{ship:.0f} points a game with sampled actions, {ship / np.mean(sampled['scores']):.0%} "
-        "of its score",
-        f"{len(landed)} of 100 games with sampled actions end by a landing: {len(few)} with one or "
-        f"two invaders left, {len(more)} with {more.min()} to {more.max()}",
-        f"knows {len(games)} games, of {', '.join(games[:-1])} and {games[-1]} points",
-    ]
+    known = (
+        f"Greedy play knows only {len(games)} games, of {', '.join(games[:-1])} and {games[-1]} "
+        "points: nothing in this game is left to chance, so the no-ops that open it decide which "
+        f"of them follows. Its interval says how well {len(greedy['scores'])} openings tell the "
+        "mean of these games; it does not say whether greedy play beats sampled actions."
+    )
+    ends = (
+        f"With sampled actions, {ship:.0f} points of a game come from the command ship, "
+        f"{ship / np.mean(sampled['scores']):.0%} of its score, though a clipped reward counts "
+        f"these {max(TARGETS)} points as one. What the agent has not learnt is to finish a wave in "
+        f"time: {len(landed)} of {len(sampled['scores'])} games end by a landing with lives to "
+        f"spare, {len(few)} of them with one or two invaders left and {len(more)} with "
+        f"{more.min()} to {more.max()}."
+    )
+    return {"games": table(results), "greedy": known, "endings": ends}
 
 
 def draw(results, path):
@@ -154,17 +172,16 @@ def draw(results, path):
 
 
 def main():
-    """Plays, writes, draws, and prints what README tells."""
-    from atari_wrappers import nature_dqn_env
-
+    """Plays, writes, draws, and prints."""
     env = nature_dqn_env(GAME, nenvs=GAMES, summaries=False, clip_reward=False)
     results = {name: play(player(name), env) for name in PLAYERS}
     env.close()
     FIGURES.write_text(json.dumps(results) + "\n")
     draw(results, KIT / "img" / "reference" / "points.png")
-    print(table(results), *told(results), sep="\n")
+    texts = render(results)
+    report.fill(PAGE, texts)
+    print(*texts.values(), sep="\n\n")
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(KIT))
     main()

@@ -1,8 +1,8 @@
 """The settings beside other choices, in short runs: python benchmarks/study.py, hours on a laptop.
 
 Trains the notebook with each choice and seed for the first million agent steps of the full run, one
-run on each core; runs that were cut short go on, and those that are recorded are not repeated.
-Writes `benchmarks/study.json` and the table, `benchmarks/study.md`. The curves stay in
+run on each core; runs that were cut short resume, and those that are recorded are not repeated.
+Writes `benchmarks/study.json` and the table in `benchmarks/study.md`. The curves stay in
 `$A2C_OUT/logs`, by default below `benchmarks/study/`.
 """
 
@@ -17,12 +17,20 @@ from pathlib import Path
 import numpy as np
 
 FOLDER = Path(__file__).parent
-FIGURES = FOLDER / "study.json"
+if __name__ == "__main__":
+    sys.path.insert(0, str(FOLDER.parent))
+
+from benchmarks import report
+from benchmarks.figures import GRADED, SCORE, within
+from tests.notebook import training
+from training.curves import read_curves
+
+FIGURES, PAGE = FOLDER / "study.json", FOLDER / "study.md"
 STEPS, WINDOW = 1_000_000, 100_000  # agent steps of a run, and between two of its figures
 LATE = 2  # windows at a run's end that are compared
 SEEDS = (1, 2)
 CHOICES = {  # name: what it changes in the notebook's settings, as (old text, new text)
-    "as they stand": [],
+    "the notebook's": [],
     "RMSprop's eps 3e-3": [("eps=1e-5", "eps=3e-3")],
     "learning rate 1.4e-3": [("lr=7e-4", "lr=1.4e-3")],
     "32 environments × 5 agent steps": [("NENVS, NSTEPS = 16, 5", "NENVS, NSTEPS = 32, 5")],
@@ -37,18 +45,16 @@ def train(choice, seed):
         A dict of `scores`, the mean raw score in each window of agent steps, and `reward_mean_100`
         at the end.
     """
-    from benchmarks.reference import GRADED, SCORE, curves, mean
-    from tests.notebook import training
-
     name = f"study-{list(CHOICES).index(choice)}-{seed}"
     own = [("SEED = 7", f"SEED = {seed}"), ('"first-run"', f'"{name}"')]
     given = training([("settings-cell", *change) for change in [*own, *CHOICES[choice]]])
     given["TOTAL_STEPS"] = STEPS  # the schedule was made before, for the full run
     given["train"](minutes=0)
     given["runner"].summaries.flush()
-    run = curves(given["RUN"])
-    scores = [mean(run[SCORE], since, since + WINDOW) for since in range(0, STEPS, WINDOW)]
-    return {"scores": scores, "reward_mean_100": run[GRADED][-1].value}
+    run = read_curves(given["RUN"])
+    windows = [(start / 1e6, (start + WINDOW) / 1e6) for start in range(0, STEPS, WINDOW)]
+    scores = [float(within(run[SCORE], window).mean()) for window in windows]
+    return {"scores": scores, "reward_mean_100": float(run[GRADED][1][-1])}
 
 
 def train_apart(choice, seed, cores):
@@ -71,23 +77,23 @@ def render(results):
     Args:
         results: {choice: {seed: figures}}; a choice that lacks a seed is left out.
     """
-    table = []
-    for choice, by_seed in results.items():
-        if set(by_seed) == set(map(str, SEEDS)):
-            scores = [np.mean(by_seed[str(seed)]["scores"][-LATE:]) for seed in SEEDS]
-            table.append((np.mean(scores), choice, *scores))
-    spread = max((np.ptp(scores) for _, _, *scores in table), default=0)
-    seeds = " | ".join(f"seed {seed}" for seed in SEEDS)
-    lines = [
+    late = {  # [seeds, LATE windows]
+        choice: np.array([by_seed[str(seed)]["scores"][-LATE:] for seed in SEEDS])
+        for choice, by_seed in results.items()
+        if set(by_seed) == set(map(str, SEEDS))
+    }
+    best_first = sorted(late, key=lambda choice: late[choice].mean(), reverse=True)
+    rows = []
+    for choice in best_first:
+        scores = late[choice].mean(axis=1)
+        rows.append((choice, *(f"{score:.0f}" for score in (scores.mean(), *scores))))
+    spread = max((np.ptp(scores.mean(axis=1)) for scores in late.values()), default=0)
+    headers = ["settings", "mean", *(f"seed {seed}" for seed in SEEDS)]
+    return (
         f"Mean raw score of whole games from agent step {STEPS - LATE * WINDOW:,} to {STEPS:,}; "
-        f"seeds of one choice differ by up to {spread:.0f} points.",
-        "",
-        f"| settings | mean | {seeds} |",
-        "|---" * (len(SEEDS) + 2) + "|",
-    ]
-    for mean, choice, *scores in sorted(table, reverse=True):
-        lines.append(f"| {choice} | {' | '.join(f'{score:.0f}' for score in (mean, *scores))} |")
-    return "\n".join(lines)
+        f"seeds of one choice differ by up to {spread:.0f} points.\n\n"
+        + report.table(headers, rows)
+    )
 
 
 def record(runs, results):
@@ -121,13 +127,12 @@ def main():
             if str(seed) not in results.get(choice, {})
         }
         failed = record(runs, results)
-    (FOLDER / "study.md").write_text(render(results) + "\n", encoding="utf-8")
+    report.fill(PAGE, {"study": render(results)})
     print(render(results), *failed, sep="\n")
     sys.exit(bool(failed))
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(FOLDER.parent))
     if sys.argv[1:]:  # one run, as train_apart asks for it
         choice, seed, core = sys.argv[1:]
         if hasattr(os, "sched_setaffinity"):

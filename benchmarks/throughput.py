@@ -1,7 +1,7 @@
 """The kit beside its peers and beside the machine's limit, in one run of interleaved rounds.
 
-`python benchmarks/throughput.py` prints the tables that README shows, and writes them together with
-all figures to `benchmarks/throughput.md` and `benchmarks/throughput.json`.
+`python benchmarks/throughput.py` prints the tables and writes them to `benchmarks/throughput.md`,
+all figures to `benchmarks/throughput.json`, and a line to README.
 """
 
 import argparse
@@ -19,6 +19,13 @@ import numpy as np
 import psutil
 
 FOLDER = Path(__file__).parent
+if __name__ == "__main__":
+    sys.path.insert(0, str(FOLDER.parent))
+
+from benchmarks import report
+
+FIGURES, PAGE = FOLDER / "throughput.json", FOLDER / "throughput.md"
+README = FOLDER.parent / "README.md"
 PACKAGES = ("torch", "numpy", "gymnasium", "ale-py", "envpool", "stable-baselines3")
 STEPPING = {
     "kit_threads": "the kit, C++ threads",
@@ -139,42 +146,57 @@ def measure(rounds, seconds, log):
 def compare(labels, figures, limit, peers):
     """Returns a table: speed, ratio to the best peer and to the limit, medians over the rounds."""
     best = max(peers, key=lambda name: np.median(figures[name]))
-    rows = [
-        "| | agent steps/s | lowest to highest | × the best peer | of the limit |",
-        "|---|---|---|---|---|",
-    ]
+    headers = ["", "agent steps/s", "lowest to highest", "× the best peer", "of the limit"]
+    rows = []
     for name, label in labels.items():
         speed = np.array(figures[name])
-        to_peer = np.median(speed / figures[best])
-        to_limit = np.median(speed / figures[limit])
         span = f"{speed.min():,.0f} to {speed.max():,.0f}"
-        rows.append(
-            f"| {label} | {np.median(speed):,.0f} | {span} | {to_peer:.2f} | {to_limit:.2f} |"
-        )
-    return "\n".join(rows)
+        ratios = [f"{ratio(figures, name, other):.2f}" for other in (best, limit)]
+        rows.append((label, f"{np.median(speed):,.0f}", span, *ratios))
+    return report.table(headers, rows)
+
+
+def ratio(figures, name, other):
+    """Returns the median of the ratios of two contenders in each round."""
+    return np.median(np.array(figures[name]) / np.array(figures[other]))
+
+
+def grow(growth):
+    """Returns the table of the kit at growing numbers of environments."""
+    headers = ["environments", "stepping, agent steps/s", "training × 5, agent steps/s", "memory"]
+    rows = []
+    for nenvs, figures in growth.items():
+        step, train = (np.median(figures[name]) for name in ("kit_threads", "kit_training"))
+        memory = figures["memory in GB"]["kit_training"]
+        rows.append((nenvs, f"{step:,.0f}", f"{train:,.0f}", f"{memory:.2f} GB"))
+    return report.table(headers, rows)
 
 
 def render(results):
-    """Returns the text that README shows."""
-    rows = ["| environments | stepping, agent steps/s | training × 5, agent steps/s | memory |"]
-    rows.append("|---|---|---|---|")
-    for nenvs, figures in results["growth"].items():
-        step, train = (np.median(figures[name]) for name in ("kit_threads", "kit_training"))
-        memory = figures["memory in GB"]["kit_training"]
-        rows.append(f"| {nenvs} | {step:,.0f} | {train:,.0f} | {memory:.2f} GB |")
-    tables = {
-        f"Stepping alone, 16 environments, random actions; {_how(results['stepping'])}": compare(
-            STEPPING, results["stepping"], "emulator", PEERS
-        )
-    }
+    """Returns what `benchmarks/throughput.md` shows."""
+    stepping, growth = results["stepping"], results["growth"]
+    text = [f"Measured on {results['machine']}."]
+    text.append(f"**Stepping alone, 16 environments, random actions; {_how(stepping)}**")
+    text.append(compare(STEPPING, stepping, "emulator", PEERS))
     for nenvs in (16, 64):
         trained = results[f"training {nenvs}"]
-        tables[f"Training, {nenvs} environments × 5 agent steps; {_how(trained)}"] = compare(
-            TRAINING, trained, "limit", PEERS_IN_TRAINING
-        )
-    tables[f"Growth of the kit, peak memory of the training; {_how(figures)}"] = "\n".join(rows)
-    head = f"Medians over interleaved rounds, on {results['machine']}."
-    return "\n\n".join([head, *(f"**{title}**\n\n{table}" for title, table in tables.items())])
+        text.append(f"**Training, {nenvs} environments × 5 agent steps; {_how(trained)}**")
+        text.append(compare(TRAINING, trained, "limit", PEERS_IN_TRAINING))
+    text.append(f"**Growth of the kit, peak memory of the training; {_how(growth['1'])}**")
+    text.append(grow(growth))
+    return "\n\n".join(text)
+
+
+def line(results):
+    """Returns README's line."""
+    trained = results["training 16"]
+    best = max(PEERS_IN_TRAINING, key=lambda name: np.median(trained[name]))
+    return (
+        f"Side by side on one machine, the notebook trained "
+        f"{ratio(trained, 'kit_training', best):.1f} times as fast as Stable-Baselines3's A2C, at "
+        f"{ratio(trained, 'kit_training', 'limit'):.0%} of the speed that emulators and network "
+        "alone would allow."
+    )
 
 
 def _how(figures):
@@ -208,10 +230,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder, open(Path(folder) / "log", "w") as log:
         os.environ["TMPDIR"] = folder  # of every contender
         results = measure(given.rounds, given.seconds, log)
-    text = render(results)
-    print(text)
-    (FOLDER / "throughput.md").write_text(text + "\n", encoding="utf-8")
-    (FOLDER / "throughput.json").write_text(json.dumps(results, indent=1) + "\n")
+    FIGURES.write_text(json.dumps(results, indent=1) + "\n")
+    report.fill(PAGE, {"tables": render(results)})
+    report.fill(README, {"speed": line(results)})
+    print(render(results), line(results), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -4,32 +4,19 @@ import re
 import shutil
 from concurrent.futures import Future
 from pathlib import Path
-from types import SimpleNamespace
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 
 from atari_wrappers import TensorboardSummaries, nature_dqn_env
-from benchmarks import evaluation, reference, study
+from benchmarks import evaluation, figures, pictures, reference, study
 from env_batch import EnvBatch
 from tests import notebook
 from tests.toys import Counting
+from training.curves import read_curves
 
-ROOT = notebook.PATH.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def run():
-    """The curves of the event files."""
-    return reference.curves()
-
-
-@pytest.fixture(scope="module")
-def told(run):
-    """The figures of the event files."""
-    return reference.figures(run[reference.GRADED], reference.sittings())
+VIDEOS = notebook.PATH.parent / "videos" / "reference"
 
 
 @pytest.fixture(scope="module")
@@ -38,61 +25,23 @@ def results():
     return json.loads(evaluation.FIGURES.read_text())
 
 
-def printed(cell_id):
-    """What a cell of the notebook shows as text."""
-    (cell,) = (cell for cell in notebook.read().cells if cell["id"] == cell_id)
-    texts = (o.get("text") or o["data"]["text/plain"] for o in cell.outputs)
-    return "\n".join(texts)
-
-
 # the curve
 
 
-def test_the_notebook_shows_the_end_of_the_reference_run(told):
-    shown = printed("training-run")
+def test_the_notebook_shows_the_end_of_the_reference_run():
+    (cell,) = (cell for cell in notebook.read().cells if cell["id"] == "training-run")
+    shown = "\n".join(o.get("text") or o["data"]["text/plain"] for o in cell.outputs)
+    score = read_curves(figures.RUN)[figures.GRADED][1][-1]
     assert "10,000,000 of 10,000,000 agent steps" in shown
-    assert f"reward_mean_100 {told['score']:.0f}" in shown
-
-
-def test_readme_tells_what_the_event_files_show(told, run):
-    speeds = json.loads((ROOT / "benchmarks" / "throughput.json").read_text())
-    assert reference.table(told, np.median(speeds["training 16"]["kit_training"])) in README
-    assert reference.stages(run) in README
-    text = " ".join(README.split())
-    assert f"It was made in {len(reference.sittings())} sittings" in text
-    early, score = told["early"]
-    assert f"first ten minutes, {early / 1e6:.1f} million agent steps, the run stood at" in text
-    assert f"stood at {score:.0f}; play at random scores about {reference.RANDOM_SCORE}" in text
-    assert f"looks back {reference.looks_back(run, reference.END):.1f} million agent steps" in text
-
-
-def test_readme_and_notebook_agree_with_the_event_files(told):
-    opening = " ".join(notebook.cells(notebook.read())["promise-cost"].split())
-    steps = {mark: f"{step / 1e6:.1f} million" for mark, (step, _) in told["passed"].items()}
-    others = reference.PUBLISHED.values()
-    for text in (" ".join(README.split()), opening):
-        assert f"passes 400 after {steps[400]} agent steps and 600 after {steps[600]}" in text
-        assert f"ends at {told['score']:.0f}" in text
-        assert f"{told['hours']:.1f} hours on two cores" in text
-        assert f"reach {min(others)} to {max(others)}" in text
-    for name, score in reference.PUBLISHED.items():
-        assert re.search(rf"\[{name}\]\(https://[^)]*\)[^|]*\| {score} \|", README)
-
-
-def test_the_notebook_tells_how_far_its_figure_looks_back(run):
-    opening = " ".join(notebook.cells(notebook.read())["promise-cost"].split())
-    spans = (reference.START, reference.END)
-    start, end = (f"{reference.looks_back(run, span):.1f} million" for span in spans)
-    assert f"the last {start} agent steps at the start" in opening
-    assert f"the last {end} at the end" in opening
+    assert f"reward_mean_100 {score:.0f}" in shown
 
 
 def test_the_settings_are_the_notebooks():
     cells, names = notebook.cells(notebook.read()), ["start-imports", "settings-cell"]
     given = notebook.run(names, cells, {"os": os, "Path": Path})
-    assert given["RANDOM_SCORE"] == reference.RANDOM_SCORE
-    assert (given["NENVS"], given["TOTAL_STEPS"]) == (reference.NENVS, reference.TOTAL_STEPS)
-    assert given["MAX_GRAD_NORM"] == reference.MAX_GRAD_NORM
+    assert given["RANDOM_SCORE"] == figures.RANDOM_SCORE
+    assert (given["NENVS"], given["TOTAL_STEPS"]) == (figures.NENVS, figures.TOTAL_STEPS)
+    assert given["MAX_GRAD_NORM"] == figures.MAX_GRAD_NORM
 
 
 def test_the_notebook_embeds_the_pictures_of_the_reference_run(tmp_path):
@@ -100,25 +49,20 @@ def test_the_notebook_embeds_the_pictures_of_the_reference_run(tmp_path):
     older, changed = re.subn(r"(data:image/\w+;base64,)[\w+/]{9}", r"\1AnOlderOne", source)
     copy = tmp_path / "copy.ipynb"
     copy.write_text(older, encoding="utf-8")
-    reference.embed(copy)
-    assert changed == len(reference.EMBEDDED)
+    pictures.embed(copy)
+    assert changed == len(pictures.EMBEDDED)
     assert copy.read_text(encoding="utf-8") == source
 
 
-def test_the_comments_on_the_curves_tell_what_the_event_files_show(run, told):
-    written = notebook.cells(notebook.read())["curves-comments"]
-    assert [comment for comment in reference.comments(run) if comment not in written] == []
-    assert f"ends at {told['score']:.0f}" in written
-
-
-def point(step, value, wall_time):
-    return SimpleNamespace(step=step, value=value, wall_time=wall_time)
+def curve(*points):
+    """A curve of (agent step, value, wall time) points."""
+    return tuple(np.array(column) for column in zip(*points, strict=True))
 
 
 def test_hours_are_those_of_the_sittings():
     spans = [(100, 460), (5000, 5720)]  # 0.1 and 0.2 hours
-    points = [point(10, 300, 280), point(20, 400, 460), point(30, 500, 5360), point(40, 700, 5720)]
-    told = reference.figures(points, spans)
+    points = (10, 300, 280), (20, 400, 460), (30, 500, 5360), (40, 700, 5720)
+    told = figures.figures(curve(*points), spans)
     assert (told["steps"], told["score"]) == (40, 700)
     assert told["hours"] == pytest.approx(0.3)
     assert told["early"] == (20, 400)  # the last point of the first ten minutes
@@ -126,28 +70,44 @@ def test_hours_are_those_of_the_sittings():
 
 
 def test_a_mark_that_was_not_passed_is_left_out():
-    told = reference.figures([point(10, 399, 0), point(20, 450, 7200)], [(0, 7200)])
+    told = figures.figures(curve((3600, 399, 0), (7200, 450, 7200)), [(0, 7200)])
     assert list(told["passed"]) == [400]
-    assert "| agent steps/s | to 400 | to the end |" in reference.table(told, 1)
+    _, _, *rows = figures.times(told, speed=2).splitlines()
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert [row[:2] for row in cells[2:]] == [["400", "8"], ["450", ""]]
+    assert cells[-1][2:] == ["0.0 million", "2.0 hours", "1.0 hours"]
+
+
+def test_a_span_holds_its_end_and_not_its_beginning():
+    points = (100_000, 1, 0), (150_000, 2, 0), (200_000, 4, 0), (250_000, 8, 0)
+    assert figures.within(curve(*points), (0.1, 0.2)).tolist() == [2, 4]
+
+
+def test_pictures_show_the_run(tmp_path):
+    points = [(k * 100_000, 150 + k, 0) for k in range(1, 20)]
+    run = dict.fromkeys((figures.GRADED, figures.SCORE, figures.LENGTH), curve(*points))
+    pictures.draw_curve(run[figures.GRADED], tmp_path / "curve.png")
+    pictures.draw_breakthrough(run, tmp_path / "breakthrough.png")
+    for name in ("curve", "breakthrough"):
+        assert np.ptp(iio.imread(tmp_path / f"{name}.png")) > 100
 
 
 def write_run(out, steps):
     """A folder as a run leaves it, its curve drawn up to some agent step."""
     env = TensorboardSummaries(EnvBatch([Counting()]), out / "logs" / "mine")
     for env.step_var in (1000, steps):
-        env.add_summary(reference.GRADED, 500.0)
+        env.add_summary(figures.GRADED, 500.0)
     env.close()
     (out / "weights.pt").write_bytes(b"weights")
     for kind in ("False", "True"):
         (out / "videos" / kind).mkdir(parents=True)
-        shutil.copy(next((reference.VIDEOS / kind).glob("*.mp4")), out / "videos" / kind)
+        shutil.copy(next((VIDEOS / kind).glob("*.mp4")), out / "videos" / kind)
 
 
 @pytest.fixture
 def kit(tmp_path):
     """A kit with an old reference run."""
-    for name in ("logs", "img"):
-        (tmp_path / "kit" / name / "reference").mkdir(parents=True)
+    (tmp_path / "kit" / "logs" / "reference").mkdir(parents=True)
     (tmp_path / "kit" / "logs" / "reference" / "weights.pt").write_bytes(b"old")
     return tmp_path / "kit"
 
@@ -156,9 +116,13 @@ def test_take_puts_a_finished_run_in_the_place_of_the_old(tmp_path, kit):
     write_run(tmp_path / "out", 10_000_000)
     reference.take(tmp_path / "out", kit)
     assert (kit / "logs" / "reference" / "weights.pt").read_bytes() == b"weights"
-    assert reference.curves(kit / "logs" / "reference")[reference.GRADED][-1].step == 10_000_000
+    assert read_curves(kit / "logs" / "reference")[figures.GRADED][0].tolist() == [1000, 10_000_000]
     assert len(list(kit.glob("videos/reference/*/rl-video-episode-0.mp4"))) == 2
-    assert iio.imread(kit / "img" / "reference" / "agent.gif").shape[1:] == (315, 240, 3)
+
+
+def test_a_video_becomes_an_animation(tmp_path):
+    pictures.animate(VIDEOS / "False" / "rl-video-episode-0.mp4", tmp_path / "agent.gif")
+    assert iio.imread(tmp_path / "agent.gif").shape[1:] == (315, 240, 3)
 
 
 @pytest.mark.parametrize("lack", ["weights.pt", "videos/True/rl-video-episode-0.mp4", "steps"])
@@ -175,15 +139,9 @@ def test_take_refuses_what_is_not_whole_and_leaves_the_old(tmp_path, kit, lack):
 # the games
 
 
-def test_readme_shows_the_recorded_games(results):
-    assert evaluation.table(results) in README
-    text = " ".join(README.split())
-    assert [sentence for sentence in evaluation.told(results) if sentence not in text] == []
-
-
 def test_play_at_random_scores_what_is_said_everywhere(results):
     mean, _, half = evaluation.summary(results["random"]["scores"])
-    assert abs(reference.RANDOM_SCORE - mean) < half
+    assert abs(figures.RANDOM_SCORE - mean) < half
 
 
 @pytest.mark.parametrize("name", evaluation.PLAYERS)
@@ -241,7 +199,7 @@ def test_the_weights_play_as_well_as_is_told(results):
 
 @pytest.mark.parametrize("kind", ["False", "True"])
 def test_a_video_of_each_kind_is_there(kind):
-    (video,) = (ROOT / "videos" / "reference" / kind).glob("*.mp4")
+    (video,) = (VIDEOS / kind).glob("*.mp4")
     frames = iio.imread(video, plugin="FFMPEG")
     assert frames.shape[1:] == (210, 160, 3) and len(frames) > 300
     assert iio.immeta(video, plugin="FFMPEG")["fps"] == 15
@@ -260,7 +218,10 @@ def test_the_best_mean_comes_first_and_a_choice_without_all_seeds_is_left_out():
         "half": {"1": run(9, 9)},
     }
     caption, _, _, _, *rows = study.render(results).splitlines()
-    assert rows == ["| high | 4 | 3 | 5 |", "| low | 2 | 1 | 2 |"]
+    assert [row.split() for row in rows] == [
+        ["|", "high", "|", "4", "|", "3", "|", "5", "|"],
+        ["|", "low", "|", "2", "|", "1", "|", "2", "|"],
+    ]
     assert caption.endswith(
         "from agent step 800,000 to 1,000,000; seeds of one choice differ by up to 2 points."
     )
@@ -276,12 +237,8 @@ def test_a_run_of_the_study_that_fails_is_reported_after_the_others(monkeypatch,
     assert json.loads((tmp_path / "study.json").read_text()) == {"high": {"2": {"scores": [1.0]}}}
 
 
-def test_readme_and_the_table_show_the_recorded_study():
-    results = json.loads(study.FIGURES.read_text())
-    assert set(results) == set(study.CHOICES)
-    assert study.render(results) in README
-    table = (study.FOLDER / "study.md").read_text(encoding="utf-8")
-    assert table == study.render(results) + "\n"
+def test_every_choice_of_the_study_is_recorded():
+    assert set(json.loads(study.FIGURES.read_text())) == set(study.CHOICES)
 
 
 @pytest.mark.parametrize("choice", study.CHOICES)

@@ -1,25 +1,14 @@
-import json
-from pathlib import Path
-
 import psutil
 import pytest
 
 from benchmarks import contenders, throughput
 
-KIT = Path(__file__).parent.parent
-
-
-def test_readme_shows_the_tables_of_the_recorded_figures():
-    results = json.loads((KIT / "benchmarks" / "throughput.json").read_text())
-    text = throughput.render(results)
-    assert (KIT / "benchmarks" / "throughput.md").read_text(encoding="utf-8") == text + "\n"
-    assert text in (KIT / "README.md").read_text(encoding="utf-8")
-
 
 def test_a_ratio_is_the_median_over_rounds_and_not_the_ratio_of_medians():
     figures = {"kit": [100, 300, 900], "peer": [100, 100, 450], "limit": [200, 400, 1000]}
     table = throughput.compare({"kit": "the kit"}, figures, "limit", ["peer"])
-    assert table.splitlines()[-1] == "| the kit | 300 | 100 to 900 | 2.00 | 0.75 |"
+    row = [cell.strip() for cell in table.splitlines()[-1].split("|")]
+    assert row == ["", "the kit", "300", "100 to 900", "2.00", "0.75", ""]
 
 
 def test_every_contender_that_is_named_exists():

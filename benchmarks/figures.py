@@ -1,0 +1,222 @@
+"""What the event files of the reference run show, in figures, sentences and tables."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import report
+from training.curves import read_curves
+
+KIT = Path(__file__).parent.parent
+RUN = KIT / "logs" / "reference"
+PAGE, README = KIT / "benchmarks" / "reference.md", KIT / "README.md"
+GRADED, SCORE, LENGTH = (f"Episodes/{name}" for name in ("reward_mean_100", "total", "length"))
+
+NENVS, TOTAL_STEPS, MAX_GRAD_NORM = 16, 10_000_000, 0.5  # as in the notebook's settings
+RANDOM_SCORE, MARKS = 150, {400: "8", 600: "10"}
+PUBLISHED = [  # A2C of others after 10 million agent steps: by, address, mean score, how measured
+    (
+        "RL Baselines3 Zoo",
+        "https://github.com/DLR-RM/rl-baselines3-zoo/blob/master/benchmark.md",
+        627,
+        "one run, 162 games after it",
+    ),
+    (
+        "Schulman et al. 2017, table 6",
+        "https://arxiv.org/abs/1707.06347",
+        745,
+        "the last 100 games of training",
+    ),
+    (
+        "SLM Lab 2019",
+        "https://github.com/kengz/SLM-Lab/pull/427",
+        750,
+        "at the end of training, mean of four runs",
+    ),
+    (
+        "SLM Lab 2026",
+        "https://github.com/kengz/SLM-Lab/blob/master/docs/BENCHMARKS.md",
+        784,
+        "at the end of training; sticky actions, and advantages by GAE",
+    ),
+    (
+        "RL Baselines3 Zoo, its hub",
+        "https://huggingface.co/sb3/a2c-SpaceInvadersNoFrameskip-v4",
+        804,
+        "10 games",
+    ),
+]
+
+START, EARLY, END = (0, 0.1), (0.15, 0.3), (9, 10)  # spans in million agent steps
+STAGES = [START, (0.3, 0.8), (2.5, 3.3), (3.4, 4.4), END]
+MEANS = [  # what the notebook's comments on the curves rest on: curve, format, spans
+    (GRADED, ".0f", [(0.3, 0.8), (3.39, 3.41), (3.4, 5.3)]),
+    ("A2C/coefficient_of_determination", ".2f", [EARLY, END]),
+    ("A2C/entropy", ".2f", [EARLY, (0.3, 0.8), (1.2, 2), END]),
+    ("A2C/value_loss", ".2f", [EARLY, END]),
+    ("A2C/value_targets", ".1f", [EARLY, END]),
+    ("A2C/value_predictions", ".1f", [EARLY, END]),
+    ("A2C/gradient_norm", ".2f", [EARLY, END]),
+]
+
+
+def sittings(folder=RUN):
+    """Returns when each sitting of a run began and ended, [(s, s)]: one event file, one sitting."""
+    spans = []
+    for path in sorted(folder.glob("events.out.*")):
+        times = np.concatenate([times for _, _, times in read_curves(path).values()])
+        spans.append((times.min(), times.max()))
+    return spans
+
+
+def within(curve, span):
+    """Returns the values of a curve in a span of million agent steps."""
+    steps, values, _ = curve
+    since, until = span
+    return values[(1e6 * since < steps) & (steps <= 1e6 * until)]
+
+
+def figures(curve, spans):
+    """Returns what a curve of scores tells, in agent steps and hours.
+
+    Args:
+        curve: Agent steps [N], values [N] and wall times [N] in s.
+        spans: What `sittings` returns; hours between two sittings do not count.
+
+    Returns:
+        A dict of `steps`, `hours` and `score` at the end, `early` (steps and score after the ten
+        minutes of a first sitting) and `passed`, {mark: (steps, hours)} of the marks passed.
+    """
+    steps, values, times = curve
+    seconds = sum(np.clip(times, began, ended) - began for began, ended in spans)
+    hours = seconds / 3600
+    first = {mark: np.argmax(values >= mark) for mark in MARKS if (values >= mark).any()}
+    early = np.searchsorted(hours, 1 / 6, side="right") - 1
+    return {
+        "steps": steps[-1],
+        "hours": hours[-1],
+        "score": values[-1],
+        "early": (steps[early], values[early]),
+        "passed": {mark: (steps[k], hours[k]) for mark, k in first.items()},
+    }
+
+
+def times(told, speed):
+    """Returns README's table of scores, points and times.
+
+    Args:
+        told: What `figures` returns.
+        speed: Agent steps per second, as `throughput.py` measures it.
+    """
+    early, score = told["early"]
+    moments = [(score, "", early, 1 / 6)]
+    moments += [(mark, MARKS[mark], *when) for mark, when in told["passed"].items()]
+    moments.append((told["score"], "", told["steps"], told["hours"]))
+    rows = [(f"{RANDOM_SCORE}, play at random", "", "0", "", "")]
+    for score, points, steps, hours in moments:
+        way = f"{steps / 1e6:.1f} million", _spell(hours), _spell(steps / speed / 3600)
+        rows.append((f"{score:.0f}", points, *way))
+    own = told["steps"] / told["hours"] / 3600
+    ways = [
+        f"{way}, {rate:,.0f} a second" for way, rate in (("measured", own), ("computed", speed))
+    ]
+    return report.table(["`reward_mean_100`", "points", "agent steps", *ways], rows)
+
+
+def quiet_speed():
+    """Returns the agent steps per second of the notebook's training in `throughput.json`."""
+    timed = json.loads((KIT / "benchmarks" / "throughput.json").read_text())
+    return np.median(timed["training 16"]["kit_training"])
+
+
+def points():
+    """Returns README's table of points."""
+    low, high = MARKS
+    rows = [
+        (f"at least {high}", MARKS[high]),
+        (f"at least {low}, below {high}", MARKS[low]),
+        (f"below {low}", "the grader decides"),
+    ]
+    return report.table(["`reward_mean_100`", "points"], rows)
+
+
+def _spell(hours):
+    return f"{hours:.1f} hours" if hours > 0.95 else f"{60 * hours:.0f} minutes"
+
+
+def story(told, run, count):
+    """Returns what happened in the run, in sentences.
+
+    Args:
+        told: What `figures` returns.
+        run: The curves.
+        count: Number of sittings.
+    """
+    early, score = told["early"]
+    passed = " and ".join(
+        f"{mark} after {steps / 1e6:.1f} million agent steps"
+        for mark, (steps, _) in told["passed"].items()
+    )
+    start, end = (looks_back(run, span) for span in (START, END))
+    return (
+        f"The run took {told['hours']:.1f} hours in {count} sittings. After the first ten minutes, "
+        f"{early / 1e6:.1f} million agent steps, its `reward_mean_100` was {score:.0f}; it passed "
+        f"{passed}, and at the end it was {told['score']:.0f}.\n\nThis score is a mean over the "
+        f"last {start:.1f} million agent steps at the start of the run, where games are short, and "
+        f"over the last {end:.1f} million at its end. So it lags behind the agent."
+    )
+
+
+def published():
+    """Returns the range of what others have published, and the table."""
+    scores = [score for _, _, score, _ in PUBLISHED]
+    rows = [(f"[{by}]({address})", how, score) for by, address, score, how in PUBLISHED]
+    return (
+        f"A2C agents of others reach {min(scores)} to {max(scores)} after as many agent steps, "
+        "each measured in another way:\n\n" + report.table(["by", "measured", "mean score"], rows)
+    )
+
+
+def stages(run):
+    """Returns the table of where the score comes from, and what its rows say of each other."""
+    scores, lengths = (
+        np.array([within(run[tag], span).mean() for span in STAGES]) for tag in (SCORE, LENGTH)
+    )
+    rates = 100 * scores / lengths
+    rows = [
+        (f"{since} to {until}", f"{score:,.0f}", f"{length:,.0f}", f"{rate:.0f}")
+        for (since, until), score, length, rate in zip(STAGES, scores, lengths, rates, strict=True)
+    ]
+    headers = ["million agent steps", "score of a game", "agent steps in a game"]
+    return report.table([*headers, "points in 100 agent steps"], rows) + (
+        f"\n\nFrom the second row to the third, a game becomes {lengths[2] / lengths[1]:.1f} times "
+        f"as long, and its score {scores[2] / scores[1]:.1f} times as high. In the last row, 100 "
+        f"agent steps bring {rates[4] / rates[3] - 1:.0%} more points than in the fourth."
+    )
+
+
+def looks_back(run, span):
+    """Returns how many agent steps 100 games in each environment took, in millions."""
+    return 100 * NENVS * within(run[LENGTH], span).mean() / 1e6
+
+
+def means(run):
+    """Returns the table of means that the notebook's comments on the curves rest on."""
+    rows = [
+        (f"`{tag}`", f"{since} to {until}", format(within(run[tag], (since, until)).mean(), how))
+        for tag, how, spans in MEANS
+        for since, until in spans
+    ]
+    for since, until in (EARLY, END):
+        share = (within(run["A2C/gradient_norm"], (since, until)) > MAX_GRAD_NORM).mean()
+        rows.append(("updates whose gradient was clipped", f"{since} to {until}", f"{share:.0%}"))
+    return report.table(["curve", "million agent steps", "mean"], rows)
+
+
+def render(run, spans, speed):
+    """Returns the blocks of README and of the page on the run, {path: {name: text}}."""
+    told = figures(run[GRADED], spans)
+    page = {"story": story(told, run, len(spans)), "published": published()}
+    page |= {"stages": stages(run), "means": means(run)}
+    return {README: {"times": times(told, speed), "points": points()}, PAGE: page}

@@ -1,0 +1,90 @@
+"""Draws the reference run: the pictures of `img/reference/`, and those at the notebook's top."""
+
+import base64
+import re
+
+import imageio.v3 as iio
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+from PIL import Image
+
+from benchmarks.figures import GRADED, KIT, LENGTH, MARKS, PUBLISHED, RANDOM_SCORE, SCORE, within
+
+NOTEBOOK, FOLDER = KIT / "a2c_assignment.ipynb", KIT / "img" / "reference"
+EMBEDDED = {"agent": FOLDER / "agent.gif", "curve": FOLDER / "curve.png"}  # by their label
+
+
+def draw_all(run, video):
+    """Draws every picture of a run's curves and of a video, and renews those in the notebook."""
+    draw_curve(run[GRADED], FOLDER / "curve.png")
+    draw_breakthrough(run, FOLDER / "breakthrough.png")
+    animate(video, FOLDER / "agent.gif")
+    embed()
+
+
+def draw_curve(curve, path):
+    """Draws the score with the marks, play at random and what others have published."""
+    steps, values, _ = curve
+    figure, axis = plt.subplots(figsize=(7.4, 3.6), layout="constrained", dpi=100)
+    axis.plot(steps / 1e6, values)
+    others = [score for _, _, score, _ in PUBLISHED]
+    labels = {RANDOM_SCORE: f"random play {RANDOM_SCORE}"}
+    labels |= {mark: f"{points} points: {mark}" for mark, points in MARKS.items()}
+    labels[(min(others) + max(others)) / 2] = f"A2C of others:\n{min(others)} to {max(others)}"
+    beside = dict(transform=axis.get_yaxis_transform(), color="gray", fontsize=9)
+    for score, label in labels.items():
+        axis.text(1.01, score, label, va="center", **beside)
+    for score in (RANDOM_SCORE, *MARKS, *others):
+        axis.axhline(score, color="gray", linestyle=":", linewidth=1)
+    axis.axhspan(min(others), max(others), color="gray", alpha=0.15, linewidth=0)
+    axis.set(ylabel="reward_mean_100", ylim=(0, None))
+    _finish(figure, path)
+
+
+def draw_breakthrough(run, path, width=0.1):
+    """Draws score, length of a game and points per step, averaged over `width` million steps."""
+    starts = np.arange(0, run[SCORE][0][-1] / 1e6, width)
+    score, length = (
+        np.array([within(run[tag], (start, start + width)).mean() for start in starts])
+        for tag in (SCORE, LENGTH)
+    )
+    drawn = {
+        "score of\na game": score,
+        "agent steps\nin a game": length,
+        "points in 100\nagent steps": 100 * score / length,
+    }
+    figure, axes = plt.subplots(3, figsize=(7, 4.6), layout="constrained", dpi=100, sharex=True)
+    for axis, (label, values) in zip(axes, drawn.items(), strict=True):
+        axis.plot(starts + width / 2, values)
+        axis.set(ylabel=label, ylim=(0, None))
+    figure.align_ylabels()
+    _finish(figure, path)
+
+
+def _finish(figure, path):
+    figure.axes[-1].set(xlabel="agent steps, millions", xlim=(0, None))
+    for axis in figure.axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def animate(video, path, first=60, count=180):
+    """Makes an animation of some agent steps of a video, every second of them, in 16 colours."""
+    frames = iio.imread(video, plugin="FFMPEG")[first : first + count : 2]
+    images = [Image.fromarray(frame).resize((240, 315), Image.NEAREST) for frame in frames]
+    palette = images[0].quantize(16, method=Image.Quantize.MAXCOVERAGE)
+    small = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    small[0].save(path, save_all=True, append_images=small[1:], duration=2000 / 15, loop=0)
+
+
+def embed(path=NOTEBOOK):
+    """Puts the pictures into a notebook as data, in the place of older ones of the same label."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        for label, picture in EMBEDDED.items():
+            older = rf"(?m)^(\[{label}\]: data:image/\w+;base64,).*$"
+            data = base64.b64encode(picture.read_bytes()).decode()
+            cell.source = re.sub(older, rf"\g<1>{data}", cell.source)
+    nbformat.write(notebook, path)

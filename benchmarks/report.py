@@ -1,0 +1,48 @@
+"""Figures in Markdown files: each script fills blocks of its own, the prose around them stays.
+
+A block lies between two comments, and a figure stands nowhere else:
+
+    <!-- times: printed by benchmarks/reference.py -->
+    <!-- end of times -->
+"""
+
+import re
+
+from tabulate import tabulate
+
+__all__ = ["blocks", "fill", "table"]
+
+_BLOCK = re.compile(r"(<!-- (\S+): printed by [^\n]* -->\n)(.*?)(<!-- end of \2 -->)", re.DOTALL)
+
+
+def table(headers, rows):
+    """Returns a Markdown table; the first column is aligned left, the others right."""
+    aligned = ["left", *["right"] * (len(headers) - 1)]
+    return tabulate(rows, headers, tablefmt="pipe", colalign=aligned, disable_numparse=True)
+
+
+def blocks(path):
+    """Returns {name: text} of the blocks in a Markdown file."""
+    text = path.read_text(encoding="utf-8")
+    return {name: inner.strip("\n") for _, name, inner, _ in _BLOCK.findall(text)}
+
+
+def fill(path, texts):
+    """Puts texts into the blocks of a Markdown file; everything else in it stays.
+
+    Args:
+        path: The file.
+        texts: {name of a block: its new text}.
+
+    Raises:
+        ValueError: If the file has no block of a name; it is not changed then.
+    """
+    if missing := sorted(texts.keys() - blocks(path).keys()):
+        raise ValueError(f"{path} has no block {missing[0]!r}: add its two comments")
+
+    def renew(match):
+        begin, name, old, end = match.groups()
+        return f"{begin}\n{texts[name]}\n\n{end}" if name in texts else match.group()
+
+    text = _BLOCK.sub(renew, path.read_text(encoding="utf-8"))
+    path.write_text(text, encoding="utf-8", newline="\n")

@@ -1,7 +1,8 @@
 """Runs a notebook's definitions, not its training, and checks each task.
 
-The cells run in their order, in one namespace, and stop at the first `runner.get_next()`. The
-checks then take the objects `model`, `policy`, `runner`, `optimizer` and `a2c` by their names.
+The cells run in their order, in one namespace, until the objects `model`, `policy`, `runner`,
+`optimizer` and `a2c` are there, and never beyond the first `runner.get_next()`. The checks then
+take these objects by their names.
 """
 
 import contextlib
@@ -87,7 +88,7 @@ def _in_folder(folder, out):
 
 
 def run_definitions(path):
-    """Runs the cells up to the first `runner.get_next()`.
+    """Runs the cells until there is something of everything to check.
 
     Returns:
         The namespace, and why it stopped early ("" if it did not).
@@ -103,6 +104,8 @@ def run_definitions(path):
                     break
                 except (Exception, SystemExit, KeyboardInterrupt) as e:
                     return namespace, f"cell {name} raised {_told(e)}"
+                if namespace.keys() >= set().union(*OBJECTS.values()):
+                    break
     return namespace, ""
 
 

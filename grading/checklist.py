@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tensorboard.backend.event_processing.directory_watcher import DirectoryDeletedError
 
 from training.curves import read_curves
 
@@ -61,7 +60,7 @@ def checklist(book, out, run):
     """
     try:
         curves = read_curves(run)
-    except DirectoryDeletedError:
+    except FileNotFoundError:
         curves = {}
     score, steps = read_score(curves), _agent_steps(curves, run)
     rows = [

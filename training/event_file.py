@@ -87,8 +87,7 @@ class EventFile:
         if not self._size:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "r+b" if self._size else "wb") as file:
-            file.seek(self._size)
-            file.truncate()  # what a full disk left of the last try
+            file.seek(self._size)  # over what a full disk left of the last try
             file.write(records)
         self._size += len(records)
 

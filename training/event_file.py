@@ -1,7 +1,6 @@
 """A TensorBoard event file that grows by whole records only."""
 
 import io
-import os
 import socket
 import time
 import warnings
@@ -44,7 +43,7 @@ class EventFile:
         if purge_step is not None:
             start = SessionLog(status=SessionLog.START)
             self._keep(Event(step=purge_step, session_log=start))
-        weakref.finalize(owner, _flush_last, self, os.getpid())  # at exit at the latest
+        weakref.finalize(owner, self.flush)  # at exit at the latest
 
     def add(self, event):
         """Takes an event; it gets the present time."""
@@ -87,13 +86,7 @@ class EventFile:
         if not self._size:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "r+b" if self._size else "wb") as file:
+            # over what a full disk left of the last try, or the same that a forked process wrote
             file.seek(self._size)
-            file.truncate()  # what a full disk left of the last try
             file.write(records)
         self._size += len(records)
-
-
-def _flush_last(file, process):
-    """Flushes, but for a forked process: it would cut what its parent has written since."""
-    if os.getpid() == process:
-        file.flush()

@@ -45,8 +45,8 @@ def test_the_stop_button_ends_a_sitting_after_the_update_and_saves(folder, capsy
         train(parts, 1)  # the update that is under way
         assert not sitting.continues()
     assert signal.getsignal(signal.SIGINT) is before
-    said = capsys.readouterr().out
-    assert "stopped and saved as checkpoint-0000000080.pt; run this cell again to resume" in said
+    printed = capsys.readouterr().out
+    assert "stopped and saved as checkpoint-0000000080.pt; run this cell again to resume" in printed
     assert make_run(folder)[0].resume(1000) == "resuming run at agent step 80"
 
 

@@ -14,7 +14,7 @@ PATIENCE = 120.0  # seconds that one copy may take before a warning
 
 
 class Mirror:
-    """Copies what a folder holds to another place, whole and read back, while training goes on.
+    """Copies what a folder holds to another place, whole and read back, while training continues.
 
     A place that fails, fills up or goes away costs a warning, never the run: the files stay where
     they were written, and each push tries again.

@@ -126,6 +126,7 @@ def plot_laboratory(runs, nenvs):
         _plot_scores(axis, scores, nenvs, label=name)
         axis.axhline(1, color="gray", linestyle=":", linewidth=1)
         axis.set_title(name, fontsize=10)
+    axes.flat[0].set_xlim(left=0)
     figure.supxlabel("agent steps", fontsize=10)
     figure.supylabel("score of a game", fontsize=10)
     figure.tight_layout()

@@ -104,11 +104,12 @@ def show_targets(collector, compute_value_targets, tries=500):
 def _print_targets(trajectory, b, event):
     """Prints one environment's column of a trajectory, a row for each step."""
     print(f"environment {b}, where {event}:")
-    columns = (trajectory[key] for key in ("rewards", "resets", "values", "value_targets"))
-    for t, (rewards, resets, values, targets) in enumerate(zip(*columns, strict=True)):
+    keys = ("rewards", "resets", "values", "value_targets")
+    columns = ([torch.as_tensor(step[b]).item() for step in trajectory[key]] for key in keys)
+    for t, (reward, reset, value, target) in enumerate(zip(*columns, strict=True)):
         print(
-            f"  t = {t}  reward {rewards[b]:.0f}  reset {resets[b]!s:>5}  "
-            f"V {float(values[b]):+.3f}  target {float(targets[b]):+.3f}"
+            f"  t = {t}  reward {reward:.0f}  reset {reset!s:>5}  "
+            f"V {value:+.3f}  target {target:+.3f}"
         )
 
 

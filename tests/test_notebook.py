@@ -86,8 +86,8 @@ def test_every_task_has_its_five_beats():
         assert 1 <= source.count("### BEGIN SOLUTION") == source.count("### END SOLUTION")
         assert "checks.check_" in code[k + 1]["source"]
         assert code[k + 2]["id"].endswith("-look")
-        (text,) = (text for text in texts if f"**Task {number}**" in text)
-        assert re.search(r"\(\d+ minutes, ", text) and text.count("<details>") >= 2
+        (text,) = (t for t in texts if re.search(rf"\*\*Task {number}\*\* \(\d+ minutes, ", t))
+        assert text.count("<details>") >= 2
 
 
 def test_hints_hold_no_statement_of_a_solution():

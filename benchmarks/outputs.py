@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 
 KIT = Path(__file__).parent.parent
 NOTEBOOK, MARKS = KIT / "a2c_assignment.ipynb", KIT / "benchmarks" / "outputs.json"
@@ -78,10 +79,10 @@ def execute(book, in_place, out):
         book,
         timeout=1800,
         record_timing=False,
-        coalesce_streams=True,
         resources={"metadata": {"path": KIT}},
     )
-    return client.execute(env={**environ, "A2C_OUT": out})
+    done = client.execute(env={**environ, "A2C_OUT": out})
+    return CoalesceStreamsPreprocessor().preprocess(done, {})[0]
 
 
 def without_paths(outputs, folders):

@@ -76,7 +76,7 @@ def main():
     if asked.what in ("draw", "take"):
         pictures.draw_all(run, KIT / "videos" / "reference" / KINDS[0] / "rl-video-episode-0.mp4")
     if asked.what == "outputs":
-        outputs.renew(figures.RUN, int(run[figures.GRADED][0][-1]))
+        outputs.renew(figures.RUN, int(max(steps[-1] for steps, _, _ in run.values())))
     for path, texts in figures.render(run, figures.sittings(), figures.quiet_speed()).items():
         report.fill(path, texts)
         print(*texts.values(), sep="\n\n", end="\n\n")

@@ -6,15 +6,32 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+SKIPS = """import pytest
+
+def test_passes():
+    pass
+
+def test_skips():
+    pytest.skip("no Xvfb here")
+"""
 
 
-@pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])
-def test_a_skipped_test_fails_a_run_under_ci_only(tmp_path, ci, status):
-    test = tmp_path / "test_skips.py"
-    test.write_text(
-        "import pytest\n\ndef test_passes(): pass\n\ndef test_skips(): pytest.skip('not here')\n"
+@pytest.mark.parametrize(
+    ("ci", "source", "status"),
+    [
+        ("true", SKIPS, 1),
+        ("true", "def test_passes():\n    pass", 0),
+        ("false", SKIPS, 0),
+    ],
+)
+def test_a_skipped_test_fails_the_run_of_ci_with_its_reason(tmp_path, ci, source, status):
+    (tmp_path / "test_small.py").write_text(source + "\n")
+    options = ["-p", "conftest", "-c", os.devnull, "--rootdir", str(tmp_path), "-ra"]
+    command = [sys.executable, "-m", "pytest", *options, "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "CI": ci}, capture_output=True, text=True
     )
-    command = [sys.executable, "-m", "pytest", "-p", "conftest", str(test), "--rootdir", tmp_path]
-    environment = {**os.environ, "CI": ci, "PYTHONPATH": str(ROOT)}
-    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert ran.returncode == status and "1 passed, 1 skipped" in ran.stdout
+    assert done.returncode == status, done.stdout
+    if source == SKIPS:
+        assert "no Xvfb here" in done.stdout
+    assert ("a skipped test fails the run" in done.stdout) == (status == 1)

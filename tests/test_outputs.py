@@ -27,6 +27,11 @@ runner = Runner()"""
 LOOK = """print(model.weight.item(), runner.state)
 print([path.read_text() for path in RUN.iterdir()], (OUT / "weights.pt").is_file())"""
 
+PRINTS = """print("one", flush=True)
+print("two")
+display("a picture")
+print("three")"""
+
 
 @pytest.fixture
 def reference(tmp_path):
@@ -42,7 +47,8 @@ def reference(tmp_path):
 @pytest.fixture
 def book(tmp_path):
     """A notebook whose outputs are old."""
-    sources = {"settings": SETTINGS, "learner": LEARNER, outputs.TRAINING: "train()", "look": LOOK}
+    sources = {"settings": SETTINGS, "learner": LEARNER, outputs.TRAINING: "train()"}
+    sources |= {"look": LOOK, "prints": PRINTS}
     cells = [nbformat.v4.new_code_cell(source, id=name) for name, source in sources.items()]
     for cell in cells:
         cell.outputs = [nbformat.v4.new_output("stream", text="old")]
@@ -54,22 +60,26 @@ def book(tmp_path):
 def shown(path):
     """Returns {cell id: text of its outputs}."""
     cells = nbformat.read(path, as_version=4).cells
-    return {cell.id: "".join(output.text for output in cell.outputs) for cell in cells}
+    return {
+        cell.id: [o.get("text") or o["data"]["text/plain"] for o in cell.outputs] for cell in cells
+    }
 
 
 def test_every_cell_but_the_training_shows_the_reference_run(book, reference, tmp_path):
     outputs.renew(reference, 500, book, tmp_path / "marks.json")
     assert shown(book) == {
-        "settings": f"{Path('logs/mine')}\n",
-        "learner": "",
-        outputs.TRAINING: "old",
-        "look": "7.0 {'step_var': 500, 'summaries': {'step_var': 500}}\n"
-        "['of the reference run'] True\n",
+        "settings": [f"{Path('logs/mine')}\n"],
+        "learner": [],
+        outputs.TRAINING: ["old"],
+        "look": [
+            "7.0 {'step_var': 500, 'summaries': {'step_var': 500}}\n['of the reference run'] True\n"
+        ],
+        "prints": ["one\ntwo\n", "'a picture'", "three\n"],
     }
     counts = [cell.execution_count for cell in nbformat.read(book, as_version=4).cells]
-    assert counts == [1, 2, 3, 4]
+    assert counts == [1, 2, 3, 4, 5]
     sources = [cell.source for cell in nbformat.read(book, as_version=4).cells]
-    assert sources == [SETTINGS, LEARNER, "train()", LOOK]
+    assert sources == [SETTINGS, LEARNER, "train()", LOOK, PRINTS]
 
 
 def test_a_cell_that_fails_leaves_notebook_and_marks_as_they_were(book, reference, tmp_path):

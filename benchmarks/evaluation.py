@@ -69,15 +69,14 @@ def play(choose, env):
         `spare` (lives left where the invaders landed, which ends a game at once; 0 where the last
         life was lost) and `hits` (how often each of TARGETS was hit).
     """
-    points = np.array(list(TARGETS))
     observations, _ = env.reset(seed=0)
     actions, playing = np.zeros(env.nenvs, int), np.full(env.nenvs, True)
     episodes, spare = [None] * env.nenvs, np.full(env.nenvs, 2)
-    hits = np.zeros((env.nenvs, len(points)), int)
+    hits = np.zeros((env.nenvs, len(TARGETS)), int)
     while playing.any():
         actions[playing] = choose(observations[playing])
         observations, rewards, _, _, infos = env.step(actions)
-        hits[playing] += rewards[playing, None] == points
+        hits[playing] += rewards[playing, None] == list(TARGETS)
         for i in np.flatnonzero(playing):
             spare[i] -= infos[i].get("life_lost", False)
             if "episode" in infos[i]:

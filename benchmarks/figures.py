@@ -15,38 +15,8 @@ GRADED, SCORE, LENGTH = (f"Episodes/{name}" for name in ("reward_mean_100", "tot
 
 NENVS, TOTAL_STEPS, MAX_GRAD_NORM = 16, 10_000_000, 0.5  # as in the notebook's settings
 RANDOM_SCORE, MARKS = 150, {400: "8", 600: "10"}
-PUBLISHED = [  # A2C of others after 10 million agent steps: by, address, mean score, how measured
-    (
-        "RL Baselines3 Zoo",
-        "https://github.com/DLR-RM/rl-baselines3-zoo/blob/master/benchmark.md",
-        627,
-        "one run, 162 games after it",
-    ),
-    (
-        "Schulman et al. 2017, table 6",
-        "https://arxiv.org/abs/1707.06347",
-        745,
-        "the last 100 games of training",
-    ),
-    (
-        "SLM Lab 2019",
-        "https://github.com/kengz/SLM-Lab/pull/427",
-        750,
-        "at the end of training, mean of four runs",
-    ),
-    (
-        "SLM Lab 2026",
-        "https://github.com/kengz/SLM-Lab/blob/master/docs/BENCHMARKS.md",
-        784,
-        "at the end of training; sticky actions, and advantages by GAE",
-    ),
-    (
-        "RL Baselines3 Zoo, its hub",
-        "https://huggingface.co/sb3/a2c-SpaceInvadersNoFrameskip-v4",
-        804,
-        "10 games",
-    ),
-]
+# A2C of others after 10 million agent steps, each with how it was measured
+PUBLISHED = json.loads((KIT / "benchmarks" / "published.json").read_text(encoding="utf-8"))
 
 START, EARLY, END = (0, 0.1), (0.15, 0.3), (9, 10)  # spans in million agent steps
 STAGES = [START, (0.3, 0.8), (2.5, 3.3), (3.4, 4.4), END]
@@ -170,8 +140,11 @@ def story(told, run, count):
 
 def published():
     """Returns the range of what others have published, and the table."""
-    scores = [score for _, _, score, _ in PUBLISHED]
-    rows = [(f"[{by}]({address})", how, score) for by, address, score, how in PUBLISHED]
+    scores = [each["score"] for each in PUBLISHED]
+    rows = [
+        (f"[{each['by']}]({each['address']})", each["measured"], each["score"])
+        for each in PUBLISHED
+    ]
     return (
         f"A2C agents of others reach {min(scores)} to {max(scores)} after as many agent steps, "
         "each measured in another way:\n\n" + report.table(["by", "measured", "mean score"], rows)

@@ -28,7 +28,7 @@ def draw_curve(curve, path):
     steps, values, _ = curve
     figure, axis = plt.subplots(figsize=(7.4, 3.6), layout="constrained", dpi=100)
     axis.plot(steps / 1e6, values)
-    others = [score for _, _, score, _ in PUBLISHED]
+    others = [each["score"] for each in PUBLISHED]
     labels = {RANDOM_SCORE: f"random play {RANDOM_SCORE}"}
     labels |= {mark: f"{points} points: {mark}" for mark, points in MARKS.items()}
     labels[(min(others) + max(others)) / 2] = f"A2C of others:\n{min(others)} to {max(others)}"

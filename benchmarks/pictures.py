@@ -10,9 +10,14 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.figures import GRADED, KIT, LENGTH, MARKS, PUBLISHED, RANDOM_SCORE, SCORE, within
+from lesson import map as lesson_map
 
 NOTEBOOK, FOLDER = KIT / "a2c_assignment.ipynb", KIT / "img" / "reference"
-EMBEDDED = {"agent": FOLDER / "agent.gif", "curve": FOLDER / "curve.png"}  # by their label
+EMBEDDED = {  # by their label
+    "agent": FOLDER / "agent.gif",
+    "curve": FOLDER / "curve.png",
+    "map": lesson_map.PICTURE,
+}
 
 
 def draw_all(run, video):
@@ -20,6 +25,7 @@ def draw_all(run, video):
     draw_curve(run[GRADED], FOLDER / "curve.png")
     draw_breakthrough(run, FOLDER / "breakthrough.png")
     animate(video, FOLDER / "agent.gif")
+    lesson_map.draw_map()
     embed()
 
 

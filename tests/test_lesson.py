@@ -7,7 +7,7 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
-from benchmarks import reference
+from benchmarks import figures
 from lesson import catch, machine, map, pictures, start, tensorboard, videos
 from tests import notebook
 from training.curves import read_curves
@@ -109,7 +109,7 @@ def test_the_machine_table_estimates_the_run(monkeypatch):
 
 
 def test_the_marks_are_where_the_reference_run_passed_them():
-    steps, values, _ = read_curves(reference.RUN)[reference.GRADED]
+    steps, values, _ = read_curves(figures.RUN)[figures.GRADED]
     for mark, told in machine.MARKS.items():
         assert told == round(steps[np.argmax(values >= mark)], -5)
 
@@ -175,7 +175,7 @@ def test_targets_of_two_environments_are_printed(capsys):
 
 
 def test_curves_are_drawn_from_event_files_one_picture_each(tmp_path):
-    pictures.draw_curves(reference.RUN, tmp_path / "img")
+    pictures.draw_curves(figures.RUN, tmp_path / "img")
     drawn = {path.stem for path in (tmp_path / "img").iterdir()}
     assert drawn == {tag.split("/")[1] for tag in pictures.CAPTIONS}
     titles = [axis.get_title() for axis in plt.gcf().axes]

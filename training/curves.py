@@ -13,7 +13,7 @@ def read_curves(folder):
     """Returns every curve of a run, all its sittings joined.
 
     Args:
-        folder: The run's folder of event files, not one above it.
+        folder: The run's folder of event files, not one above it; or a single event file.
 
     Returns:
         {tag: (agent steps [N] int64, values [N] float64, wall times [N] float64 in s)}, in the
@@ -23,7 +23,7 @@ def read_curves(folder):
     Raises:
         FileNotFoundError: If the folder holds no event file.
     """
-    if not any(Path(folder).glob("*tfevents*")):
+    if not (Path(folder).is_file() or any(Path(folder).glob("*tfevents*"))):
         raise FileNotFoundError(
             f"{folder} holds no event file (events.out.tfevents...): give the folder of one run "
             "in which a point was drawn"

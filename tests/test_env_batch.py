@@ -485,6 +485,7 @@ def test_an_interrupted_step_of_the_threads_leaves_the_next_one_right(monkeypatc
     batch, twin = AtariEnvBatch(GAME, 2, 5), AtariEnvBatch(GAME, 2, 5)
     for one in (batch, twin):
         one.reset()
+        play(one, 60)
     press = partial(signal.raise_signal, signal.SIGINT)
     interrupt_after(monkeypatch, AtariVectorEnv, "send", 1, press)
     with pytest.raises(KeyboardInterrupt):

@@ -11,13 +11,13 @@ import cv2
 import gymnasium
 import numpy as np
 from gymnasium.spaces import Box
+from gymnasium.utils import RecordConstructorArgs
 from gymnasium.wrappers import FrameStackObservation, TransformReward
 
 from env_batch import (
     FRAME_SKIP,
     AtariEnvBatch,
     ParallelEnvBatch,
-    check_action,
     check_count,
     check_game,
     scale_frames,
@@ -41,7 +41,15 @@ __all__ = [
 ]
 
 
-class FireReset(gymnasium.Wrapper):
+class _Recorded(RecordConstructorArgs, gymnasium.Wrapper):
+    """A wrapper whose arguments are kept, so that gymnasium can make it again from its spec."""
+
+    def __init__(self, env, **arguments):
+        RecordConstructorArgs.__init__(self, **arguments)
+        gymnasium.Wrapper.__init__(self, env)
+
+
+class FireReset(_Recorded):
     """Presses FIRE once, for one frame, when a game starts: some games wait for it.
 
     Raises:
@@ -63,7 +71,7 @@ class FireReset(gymnasium.Wrapper):
         return self.env.reset() if terminated or truncated else (obs, {**info, **after})
 
 
-class StartWithRandomActions(gymnasium.Wrapper):
+class StartWithRandomActions(_Recorded):
     """Opens each game with a random number of no-ops.
 
     Their number, 0 to max_random_actions - 1, comes from the environment's own random state. The
@@ -73,7 +81,7 @@ class StartWithRandomActions(gymnasium.Wrapper):
 
     def __init__(self, env, max_random_actions=30):
         """Sets the bound; 1 means none."""
-        super().__init__(env)
+        super().__init__(env, max_random_actions=max_random_actions)
         self._max_random_actions = check_count("max_random_actions", max_random_actions)
 
     def reset(self, **kwargs):
@@ -87,7 +95,7 @@ class StartWithRandomActions(gymnasium.Wrapper):
         return obs, info
 
 
-class MaxBetweenFrames(gymnasium.Wrapper):
+class MaxBetweenFrames(_Recorded):
     """Shows the maximum of two frames: the Atari draws some sprites on every other one only."""
 
     def reset(self, **kwargs):
@@ -98,16 +106,17 @@ class MaxBetweenFrames(gymnasium.Wrapper):
     def step(self, action):
         """Returns the maximum over the last two frames, of the same shape."""
         frame, reward, terminated, truncated, info = self.env.step(action)
-        obs, self._last = np.maximum(frame, self._last), frame
+        obs = np.maximum(frame, self._last)
+        self._last = frame
         return obs, reward, terminated, truncated, info
 
 
-class SkipFrames(gymnasium.Wrapper):
+class SkipFrames(_Recorded):
     """Repeats an action for nframes frames and adds their rewards: one agent step."""
 
     def __init__(self, env, nframes=FRAME_SKIP):
         """Sets the number of frames; videos of the environment keep the game's own speed."""
-        super().__init__(env)
+        super().__init__(env, nframes=nframes)
         self._nframes = check_count("nframes", nframes)
         self.metadata = {**env.metadata, "render_fps": 60 // self._nframes}
 
@@ -117,7 +126,8 @@ class SkipFrames(gymnasium.Wrapper):
         Raises:
             ValueError: If the action is outside the space; ALE itself would not notice.
         """
-        check_action(action, self.action_space)
+        if not self.action_space.contains(action):
+            raise ValueError(f"action {action!r} is outside {self.action_space}: choose one inside")
         total = 0.0
         for _ in range(self._nframes):
             obs, reward, terminated, truncated, info = self.env.step(action)
@@ -127,12 +137,12 @@ class SkipFrames(gymnasium.Wrapper):
         return obs, total, terminated, truncated, info
 
 
-class ImagePreprocessing(gymnasium.ObservationWrapper):
+class ImagePreprocessing(_Recorded, gymnasium.ObservationWrapper):
     """Resizes frames [H, W] or [H, W, 3] of bytes by area and turns them gray."""
 
     def __init__(self, env, height=84, width=84, grayscale=True):
         """Sets the size in pixels, and whether colour is dropped."""
-        super().__init__(env)
+        super().__init__(env, height=height, width=width, grayscale=grayscale)
         self._size = (check_count("width", width), check_count("height", height))
         in_colour = len(env.observation_space.shape) == 3
         self._to_gray = grayscale and in_colour
@@ -151,12 +161,12 @@ class QueueFrames(FrameStackObservation):
 
     def __init__(self, env, nframes=4):
         """Sets the number of frames."""
+        RecordConstructorArgs.__init__(self, nframes=nframes)
         super().__init__(env, check_count("nframes", nframes), padding_type="zero")
-        low, high = (
-            np.moveaxis(bound, 0, -1)
-            for bound in (self.observation_space.low, self.observation_space.high)
-        )
-        self.observation_space = Box(low, high, dtype=self.observation_space.dtype)
+        space = self.observation_space
+        low = np.moveaxis(space.low, 0, -1)
+        high = np.moveaxis(space.high, 0, -1)
+        self.observation_space = Box(low, high, dtype=space.dtype)
 
     def reset(self, **kwargs):
         """Returns the first frame behind zeros."""
@@ -169,7 +179,7 @@ class QueueFrames(FrameStackObservation):
         return np.moveaxis(frames, 0, -1), reward, terminated, truncated, info
 
 
-class SwapImageAxes(gymnasium.ObservationWrapper):
+class SwapImageAxes(_Recorded, gymnasium.ObservationWrapper):
     """Turns images [H, W, C] of bytes into [C, H, W] float32 in [0, 1], as convolutions read."""
 
     def __init__(self, env):
@@ -183,7 +193,7 @@ class SwapImageAxes(gymnasium.ObservationWrapper):
         return scale_frames(np.moveaxis(observation, -1, 0))
 
 
-class EpisodicLife(gymnasium.Wrapper):
+class EpisodicLife(_Recorded):
     """Ends an episode for the learner where a life is lost, while the game goes on.
 
     `info["life_lost"]` marks such a step, and the reset that follows it: that one hands the same
@@ -217,6 +227,7 @@ class ClipReward(Outer, TransformReward):
 
     def __init__(self, env):
         """Wraps the environment."""
+        RecordConstructorArgs.__init__(self)
         super().__init__(env, np.sign)
 
 
@@ -259,18 +270,24 @@ def nature_dqn_env(
         ((2, 4, 84, 84), dtype('float32'), np.int64(6))
     """
     check_game(env_id)
-    wrap = _choose(
-        "summaries",
-        summaries,
-        {"Tensorboard": _tensorboard(logdir), "Numpy": NumpySummaries, False: None},
-    )
-    make = _choose("parallel", parallel, {"threads": AtariEnvBatch, "processes": _worker_batch})
-    lives = nenvs is not None if episodic_life is None else episodic_life
+    _check_choice("summaries", summaries, ["Tensorboard", "Numpy", False])
+    _check_choice("parallel", parallel, ["threads", "processes"])
+    if episodic_life is None:
+        episodic_life = nenvs is not None
+
+    def one_game():
+        return atari_stack(make_atari(env_id), episodic_life=episodic_life)
+
     if nenvs is None:
-        env = RecordScores(_seeded(atari_stack(make_atari(env_id), episodic_life=lives), seed))
+        env = RecordScores(_seeded(one_game(), seed))
+    elif parallel == "threads":
+        env = AtariEnvBatch(env_id, nenvs, seed, episodic_life=episodic_life)
     else:
-        env = make(env_id, check_count("nenvs", nenvs), seed, episodic_life=lives)
-    env = wrap(env) if wrap else env
+        env = ParallelEnvBatch(one_game, nenvs, seed)
+    if summaries == "Tensorboard":
+        env = TensorboardSummaries(env, logdir)
+    elif summaries == "Numpy":
+        env = NumpySummaries(env)
     return ClipReward(env) if clip_reward else env
 
 
@@ -300,16 +317,6 @@ def atari_stack(env, *, episodic_life, max_random_actions=30):
     return EpisodicLife(env) if episodic_life else env
 
 
-def _worker_batch(env_id, nenvs, seeds, *, episodic_life):
-    return ParallelEnvBatch(
-        lambda: atari_stack(make_atari(env_id), episodic_life=episodic_life), nenvs, seeds
-    )
-
-
-def _tensorboard(logdir):
-    return lambda env: TensorboardSummaries(env, logdir)
-
-
 def _seeded(env, seed):
     if seed is not None:
         (seed,) = spread_seeds(seed, 1)
@@ -318,7 +325,6 @@ def _seeded(env, seed):
     return env
 
 
-def _choose(name, value, choices):
-    if not isinstance(value, (str, bool)) or value not in choices:
-        raise ValueError(f"{name} is {value!r}, expected one of {list(choices)}")
-    return choices[value]
+def _check_choice(name, value, choices):
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}, expected one of {choices}")

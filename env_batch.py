@@ -8,14 +8,16 @@ episode starts again within the step that ended it; its last observation is kept
 counted.
 """
 
+import contextlib
 import copy
 import difflib
 import inspect
 import multiprocessing
 import os
 import signal
-import time
+import threading
 import traceback
+from functools import partial
 from multiprocessing.connection import wait
 
 import ale_py
@@ -23,7 +25,7 @@ import gymnasium
 import numpy as np
 from ale_py.vector_env import AtariVectorEnv
 from gymnasium.spaces import Discrete, Tuple
-from gymnasium.vector.utils import CloudpickleWrapper, create_shared_memory, read_from_shared_memory
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 __all__ = [
     "AtariEnvBatch",
@@ -37,7 +39,6 @@ __all__ = [
 gymnasium.register_envs(ale_py)
 
 FRAME_SKIP = 4
-CLOSED = "this batch is closed: make a new one"
 
 
 class WorkerError(RuntimeError):
@@ -72,6 +73,19 @@ class SpaceBatch(Tuple):
         super().__init__(spaces)
         self._shape = (len(spaces), *spaces[0].shape)
         self.dtype = spaces[0].dtype
+
+    @property
+    def n(self):
+        """Number of actions of one environment.
+
+        Raises:
+            AttributeError: If the spaces are not Discrete.
+        """
+        if not isinstance(self.spaces[0], Discrete):
+            raise AttributeError(
+                f"a batch of {self.spaces[0]} has no n: only one of Discrete spaces has"
+            )
+        return self.spaces[0].n
 
     def sample(self, *args, **kwargs):
         """Draws one element per space, stacked: [B, ...]."""
@@ -132,9 +146,8 @@ def spread_seeds(seed, nenvs):
         return [None] * nenvs
     if isinstance(seed, (int, np.integer)):
         _check_seed(seed)
-        return [
-            int(state) >> 1 for state in np.random.SeedSequence(int(seed)).generate_state(nenvs)
-        ]
+        states = np.random.SeedSequence(int(seed)).generate_state(nenvs)
+        return [int(state) >> 1 for state in states]
     seeds = list(seed)
     if len(seeds) != nenvs:
         raise ValueError(
@@ -202,6 +215,32 @@ def _drop_old_checker(env):
         env = env.env
 
 
+@contextlib.contextmanager
+def _interrupts_held():
+    """Holds an interrupt (Ctrl-C, Jupyter's stop button) back until the block ends.
+
+    No step is left half done by it, so the next one is right. A second one does not wait: an
+    environment may hang.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # interrupts reach the main thread alone
+        return
+    held = []
+
+    def hold(number, frame):
+        if held:
+            raise KeyboardInterrupt
+        held.append(number)
+
+    before = signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if held:
+            signal.raise_signal(signal.SIGINT)
+
+
 def _step_env(env, action):
     obs, reward, terminated, truncated, info = env.step(action)
     if terminated or truncated:
@@ -223,6 +262,8 @@ class EnvBatch(gymnasium.Env):
 
     metadata = {"render_modes": ["rgb_array"]}
     render_mode = "rgb_array"
+    closed = False
+    envs = ()  # none where they live in threads or workers
 
     def __init__(self, envs, seeds=None):
         """Takes the environments over.
@@ -266,7 +307,7 @@ class EnvBatch(gymnasium.Env):
         seeds = self._first_seeds if seed is None else spread_seeds(seed, self.nenvs)
         self._first_seeds = [None] * self.nenvs
         self._scores = GameScores(self.nenvs)
-        return self._reset(seeds)
+        return self._undivided(self._reset, seeds)
 
     def step(self, actions):
         """Advances every environment once; ended episodes start again within the step.
@@ -281,8 +322,15 @@ class EnvBatch(gymnasium.Env):
 
         Raises:
             ValueError: If there are not B actions, or one is outside its space.
+            RuntimeError: If the batch is closed.
         """
-        return self._step(self._check_actions(actions))
+        return self._undivided(self._step, self._check_actions(actions))
+
+    def _undivided(self, method, argument):
+        if self.closed:
+            raise RuntimeError("this batch is closed: make a new one")
+        with _interrupts_held():
+            return method(argument)
 
     def _check_actions(self, actions):
         actions = np.asarray(actions)
@@ -319,11 +367,24 @@ class EnvBatch(gymnasium.Env):
         return np.stack(observations), rewards, terminated, truncated, list(infos)
 
     def render(self):
-        """Returns the picture of the first environment, [H, W, 3] bytes."""
+        """Returns the picture of the first environment, [H, W, 3] bytes.
+
+        Raises:
+            NotImplementedError: If threads or workers step the environments.
+        """
+        if not self.envs:
+            raise NotImplementedError(
+                "this batch draws no pictures: make one environment with nenvs=None and render that"
+            )
         return self.envs[0].render()
 
     def close(self):
-        """Closes every environment."""
+        """Closes every environment, with the threads or workers; may be called again."""
+        if not self.closed:
+            self.closed = True
+            self._close()
+
+    def _close(self):
         for env in self.envs:
             env.close()
 
@@ -376,13 +437,11 @@ class AtariEnvBatch(EnvBatch):
         self._set_up([space] * nenvs, [self._vector.single_action_space] * nenvs, seeds)
 
     def _reset(self, seeds):
-        self._check_open()
         frames, info = self._vector.reset(seed=None if seeds[0] is None else np.array(seeds))
         self._game_frames = info["episode_frame_number"]
         return scale_stacks(frames), [{} for _ in range(self.nenvs)]
 
     def _step(self, actions):
-        self._check_open()
         frames, rewards, terminated, truncated, info = self._vector.step(actions)
         observations = scale_stacks(frames)
         infos = [{} for _ in range(self.nenvs)]
@@ -398,167 +457,152 @@ class AtariEnvBatch(EnvBatch):
         self._scores.record(rewards, ended, infos)
         return observations, rewards, terminated, truncated, infos
 
-    def render(self):
-        """Raises: ALE's threads give no picture."""
-        raise NotImplementedError(
-            "the C++ batch draws no pictures: make one environment with nenvs=None and render that"
-        )
-
-    def close(self):
-        """Ends the threads."""
-        self._vector = None
-
-    def _check_open(self):
-        if self._vector is None:
-            raise RuntimeError(CLOSED)
+    def _close(self):
+        self._vector = None  # ends the threads
 
 
 class ParallelEnvBatch(EnvBatch):
-    """Steps environments in worker processes, several to a worker.
+    """Steps each environment in a worker process of its own, by gymnasium's AsyncVectorEnv."""
 
-    Observations pass through shared memory. gymnasium's AsyncVectorEnv starts one process per
-    environment, which two cores pay for in context switches, and merges infos at every step; its
-    shared-memory functions are used here.
-    """
-
-    def __init__(
-        self, make_env, nenvs=None, seeds=None, *, nworkers=None, context=None, timeout=60.0
-    ):
+    def __init__(self, make_env, nenvs=None, seeds=None, *, context=None, timeout=60.0):
         """Starts the workers.
 
         Args:
             make_env: A function that makes an environment, or a list of B of them.
             nenvs: Number of environments B; not needed with a list.
             seeds: As in `spread_seeds`; used by the first reset that names none.
-            nworkers: Number of processes; by default one per core, at most B.
             context: "fork", "forkserver" or "spawn"; by default Python's own choice.
-            timeout: Seconds until a worker that does not answer counts as hung.
+            timeout: Seconds until workers that do not answer count as hung.
 
         Raises:
-            ValueError: If nenvs or nworkers is below 1, or nenvs is not the number of functions.
+            ValueError: If nenvs is below 1, or not the number of functions.
             WorkerError: From reset and step, if a worker raised, died or hung: with its traceback.
         """
         make_envs = _as_factories(make_env, nenvs)
         example = as_gymnasium(make_envs[0]())
+        observation_space, action_space = example.observation_space, example.action_space
         self.spec = example.spec
-        self._space = example.observation_space
-        self._set_up([self._space] * len(make_envs), [example.action_space] * len(make_envs), seeds)
         example.close()
-        nworkers = min(
-            _cores() if nworkers is None else check_count("nworkers", nworkers), self.nenvs
-        )
-        ctx = multiprocessing.get_context(context)
+        self._set_up([observation_space] * len(make_envs), [action_space] * len(make_envs), seeds)
         self._timeout = timeout
-        self._owed = set()  # workers whose answer is outstanding, after an interrupt too
-        self._rows = [rows.tolist() for rows in np.array_split(np.arange(self.nenvs), nworkers)]
-        self._buffers = [create_shared_memory(self._space, self.nenvs, ctx) for _ in range(2)]
-        self._observations, self._final_obs = (self._view(buffer) for buffer in self._buffers)
-        self._start(ctx, make_envs)
-
-    def _view(self, buffer):
-        return read_from_shared_memory(self._space, buffer, self.nenvs)
-
-    def _start(self, ctx, make_envs):
-        self._pipes, self._processes = [], []
-        for rows in self._rows:
-            pipe, worker_pipe = ctx.Pipe()
-            mine = CloudpickleWrapper([make_envs[i] for i in rows])
-            args = (worker_pipe, pipe, mine, rows, self._space, self.nenvs, self._buffers)
-            process = ctx.Process(target=_work, args=args, daemon=True)
-            process.start()
-            worker_pipe.close()
-            self._pipes.append(pipe)
-            self._processes.append(process)
+        self._workers = AsyncVectorEnv(
+            [
+                partial(_Worker, os.getpid(), make, observation_space, action_space)
+                for make in make_envs
+            ],
+            context=context,
+            autoreset_mode=AutoresetMode.DISABLED,  # a worker's own batch does it
+        )
 
     def _reset(self, seeds):
-        unseeded = seeds[0] is None
-        answers = self._ask(
-            "reset", [None if unseeded else [seeds[i] for i in rows] for rows in self._rows]
-        )
-        return self._observations.copy(), [info for infos in answers for info in infos]
+        return self._ask(self._workers.reset_async, self._workers.reset_wait, seeds)
 
     def _step(self, actions):
-        answers = self._ask("step", [actions[rows] for rows in self._rows])
-        rewards, terminated, truncated, infos = zip(*answers, strict=True)
-        infos = [info for part in infos for info in part]
-        for i, info in enumerate(infos):
-            if "final_obs" in info:
-                info["final_obs"] = self._final_obs[i].copy()
-        ends = np.concatenate(terminated), np.concatenate(truncated)
-        return self._observations.copy(), np.concatenate(rewards), *ends, infos
-
-    def _ask(self, command, arguments):
-        if not self._processes:
-            raise WorkerError(CLOSED)
-        for worker in sorted(self._owed):
-            self._answer(worker)
-        for worker, argument in enumerate(arguments):
-            try:
-                self._pipes[worker].send((command, argument))
-            except OSError:
-                self._answer(worker)  # it left a last word, or died: either way this raises
-            self._owed.add(worker)
-        return [self._answer(worker) for worker in range(len(self._pipes))]
-
-    def _answer(self, worker):
-        pipe, process = self._pipes[worker], self._processes[worker]
-        if not wait([pipe, process.sentinel], self._timeout):
-            self._fail(
-                worker,
-                f"did not answer within {self._timeout:g} s: an environment of it hangs, "
-                "or needs a longer timeout",
-            )
-        try:
-            failed, answer = pipe.recv()
-        except (EOFError, OSError):
-            process.join(1)
-            self._fail(
-                worker,
-                f"died with exit code {process.exitcode}; out of memory, or killed from outside?",
-            )
-        self._owed.discard(worker)
-        if failed:
-            self._fail(worker, f"raised an error; its traceback:\n\n{answer}")
-        return answer
-
-    def _fail(self, worker, reason):
-        self._end()
-        rows = self._rows[worker]
-        raise WorkerError(
-            f"worker {worker} (environments {rows[0]} to {rows[-1]}) {reason}\n"
-            "The other workers were ended; make a new batch."
+        observations, rewards, terminated, truncated, infos = self._ask(
+            self._workers.step_async, self._workers.step_wait, actions
         )
+        return observations, rewards.astype(np.float32), terminated, truncated, infos
+
+    def _ask(self, send, receive, argument):
+        """Returns what all workers answer; where one fails, or an exception breaks in, all end."""
+        try:
+            send(argument)
+            *arrays, infos = receive(self._timeout)
+            return *arrays, [_open(i, told) for i, told in enumerate(infos["told"])]
+        except BaseException as error:
+            reason = self._explain(error)
+            self._end()
+            if reason is None:
+                raise
+            raise WorkerError(f"{reason}\nAll workers were ended; make a new batch.") from None
+
+    def _explain(self, error):
+        """Returns what a person needs to know, None where the error is not a worker's."""
+        workers = self._workers
+        if isinstance(error, multiprocessing.TimeoutError):
+            late = [i for i, pipe in enumerate(workers.parent_pipes) if not pipe.poll()]
+            return (
+                f"environments {late} did not answer within {self._timeout:g} s: they hang, or "
+                "need a longer timeout"
+            )
+        if isinstance(error, (EOFError, OSError)):
+            return (
+                f"workers died; exit codes by environment: {_exit_codes(workers.processes)}; "
+                "out of memory, or killed from outside?"
+            )
+        return str(error) if isinstance(error, WorkerError) else None
 
     def _end(self):
-        for process in self._processes:
-            process.terminate()
-        deadline = time.monotonic() + 1
-        for process in self._processes:
-            process.join(max(0.0, deadline - time.monotonic()))
-            if process.is_alive():
-                process.kill()
-                process.join()
-        for pipe in self._pipes:
+        self.closed = self._workers.closed = True
+        for process in self._workers.processes:
+            process.kill()
+        for process in self._workers.processes:
+            process.join()
+        for pipe in self._workers.parent_pipes:
             pipe.close()
-        self._pipes, self._processes = [], []
 
-    def render(self):
-        """Raises: the pictures are in the workers."""
-        raise NotImplementedError(
-            "the worker batch draws no pictures: make one environment and render that"
-        )
+    def _close(self):
+        try:
+            self._workers.call_async("finish")
+            self._workers.call_wait(timeout=5)
+        except (EOFError, OSError, multiprocessing.TimeoutError):
+            pass  # a worker that is dead or hangs closes nothing
+        finally:
+            self._end()
 
-    def close(self):
-        """Ends the workers; may be called again."""
-        for pipe in self._pipes:
-            try:
-                pipe.send(("close", None))
-            except OSError:
-                continue
-        deadline = time.monotonic() + 5
-        for process in self._processes:
-            process.join(max(0, deadline - time.monotonic()))
-        self._end()
+
+class _Worker(gymnasium.Env):
+    """What AsyncVectorEnv steps in a worker: a batch of one environment, made there.
+
+    An info holds `"told"`: a tuple of the environment's own info (AsyncVectorEnv would merge the
+    keys of dicts), or the traceback of an error (it would only log that).
+    """
+
+    def __init__(self, home, make_env, observation_space, action_space):
+        """Makes nothing yet: AsyncVectorEnv also makes one of these in the process `home`."""
+        self.observation_space, self.action_space = observation_space, action_space
+        self._make_env = make_env
+        self._batch = None
+        if os.getpid() != home:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the caller's to handle
+
+    def reset(self, *, seed=None, options=None):
+        """Makes the environment at the first call, and starts a game."""
+        try:
+            if self._batch is None:
+                self._batch = SingleEnvBatch(self._make_env())
+            obs, infos = self._batch.reset(seed=None if seed is None else [seed])
+            return obs[0], {"told": tuple(infos)}
+        except Exception:
+            return self.observation_space.sample(), {"told": traceback.format_exc()}
+
+    def step(self, action):
+        """Steps the batch of one."""
+        try:
+            obs, rewards, terminated, truncated, infos = self._batch.step([action])
+            return obs[0], rewards[0], terminated[0], truncated[0], {"told": tuple(infos)}
+        except Exception:
+            error = {"told": traceback.format_exc()}
+            return self.observation_space.sample(), 0.0, False, False, error
+
+    def finish(self):
+        """Closes the environment."""
+        if self._batch is not None:
+            self._batch.close()
+
+
+def _exit_codes(processes):
+    ended = wait([process.sentinel for process in processes], 1)
+    died = {i: process for i, process in enumerate(processes) if process.sentinel in ended}
+    for process in died.values():
+        process.join(1)  # the code comes a moment after the sentinel
+    return {i: process.exitcode for i, process in died.items()}
+
+
+def _open(i, told):
+    if isinstance(told, str):
+        raise WorkerError(f"environment {i} raised an error; its traceback:\n\n{told}")
+    return told[0]
 
 
 def _as_factories(make_env, nenvs):
@@ -597,12 +641,6 @@ def check_game(env_id):
     )
 
 
-def check_action(action, space):
-    """Raises a ValueError unless the space contains the action."""
-    if not space.contains(action):
-        raise ValueError(f"action {action!r} is outside {space}: choose one inside")
-
-
 def _first_core(nenvs):
     """Returns 0, which gives every core a thread of ALE's, or -1, which leaves it to the system.
 
@@ -610,45 +648,6 @@ def _first_core(nenvs):
     not bound where they are fewer than the cores, or where some cores belong to others: there they
     would crowd the first ones.
     """
-    return 0 if nenvs >= _cores() == os.cpu_count() else -1
-
-
-def _cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _work(pipe, parents_pipe, make_envs, rows, space, nenvs, buffers):
-    """Serves one worker's environments until it is told to close or its parent is gone."""
-    parents_pipe.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the caller's to handle
-    mine = slice(rows[0], rows[-1] + 1)
-    shared = [read_from_shared_memory(space, buffer, nenvs)[mine] for buffer in buffers]
-    parent = multiprocessing.parent_process().sentinel
-    try:
-        batch = EnvBatch([make_env() for make_env in make_envs.fn])
-        while pipe in wait([pipe, parent]):
-            command, argument = pipe.recv()
-            if command == "close":
-                break
-            pipe.send((False, _COMMANDS[command](batch, argument, *shared)))
-        batch.close()
-    except EOFError:
-        return
-    except Exception:
-        pipe.send((True, traceback.format_exc()))
-
-
-def _reset_rows(batch, seeds, observations, final_obs):
-    observations[:], infos = batch.reset(seed=seeds)
-    return infos
-
-
-def _step_rows(batch, actions, observations, final_obs):
-    observations[:], rewards, terminated, truncated, infos = batch.step(actions)
-    for i, info in enumerate(infos):
-        if "final_obs" in info:
-            final_obs[i], info["final_obs"] = info["final_obs"], None
-    return rewards, terminated, truncated, infos
-
-
-_COMMANDS = {"reset": _reset_rows, "step": _step_rows}
+    cores = os.cpu_count()
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    return 0 if nenvs >= usable == cores else -1

@@ -1,8 +1,12 @@
+import warnings
+from functools import partial
+
 import gymnasium
 import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
+from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers import RecordVideo
 
 import atari_wrappers as aw
@@ -124,6 +128,45 @@ def test_clip_reward_keeps_the_sign_of_one_reward_and_of_a_batch():
     batch.reset()
     assert batch.step([0, 0])[1].tolist() == [1.0, 1.0] and batch.nenvs == 2
     assert one.reward(-7.0) == -1.0 and one.reward(0.0) == 0.0
+
+
+WRAPPERS = {
+    "FireReset": aw.FireReset,
+    "StartWithRandomActions": partial(aw.StartWithRandomActions, max_random_actions=3),
+    "MaxBetweenFrames": aw.MaxBetweenFrames,
+    "SkipFrames": partial(aw.SkipFrames, nframes=2),
+    "ImagePreprocessing": partial(aw.ImagePreprocessing, height=3, width=2),
+    "QueueFrames": partial(aw.QueueFrames, nframes=3),
+    "SwapImageAxes": lambda env: aw.SwapImageAxes(aw.QueueFrames(env)),
+    "EpisodicLife": aw.EpisodicLife,
+    "ClipReward": aw.ClipReward,
+}
+
+
+def check_strictly(env):
+    """Passes where gymnasium's own checker says nothing but that there are wrappers."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", ".*is different from the unwrapped version")
+        check_env(env)
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_every_wrapper_passes_gymnasiums_checker_and_is_made_again_from_its_spec(name):
+    env = WRAPPERS[name](gymnasium.make("Arcade-v0", render_mode="rgb_array"))
+    check_strictly(env)
+    again = gymnasium.make(env.spec)
+    assert type(again) is type(env) and again.observation_space == env.observation_space
+    assert np.array_equal(again.reset(seed=1)[0], env.reset(seed=1)[0])
+    assert np.array_equal(again.step(1)[0], env.step(1)[0])
+
+
+@pytest.mark.parametrize("clip_reward", [True, False])
+def test_the_whole_stack_passes_gymnasiums_checker(clip_reward, monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")  # the checker also plays for human eyes
+    monkeypatch.setenv("SDL_AUDIODRIVER", "dummy")
+    env = aw.nature_dqn_env(GAME, nenvs=None, summaries=False, clip_reward=clip_reward)
+    check_strictly(env)
 
 
 @pytest.mark.parametrize("parallel", ["threads", "processes"])

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import gym
@@ -39,8 +40,8 @@ CONTEXTS = [
 ]
 
 
-def one_game():
-    return atari_stack(make_atari(GAME), episodic_life=True)
+# A lambda reaches workers by value: they import the wrappers, but neither this file nor torch.
+one_game = lambda: atari_stack(make_atari(GAME), episodic_life=True)  # noqa: E731
 
 
 def in_process(nenvs, seeds):
@@ -48,7 +49,7 @@ def in_process(nenvs, seeds):
 
 
 def in_workers(nenvs, seeds, context=None):
-    return ParallelEnvBatch(one_game, nenvs, seeds, nworkers=2, context=context)
+    return ParallelEnvBatch(one_game, nenvs, seeds, context=context)
 
 
 BATCHES = {
@@ -202,7 +203,7 @@ def test_an_ended_episode_starts_again_within_the_step(kind):
         partial(Counting, 9, False, 2),
     ]
     batch = (
-        ParallelEnvBatch(makes, nworkers=2)
+        ParallelEnvBatch(makes)
         if kind == "ParallelEnvBatch"
         else EnvBatch([make() for make in makes])
     )
@@ -270,9 +271,13 @@ def test_a_step_that_was_interrupted_makes_no_game_of_a_lost_life():
     assert lives_lost >= 2
 
 
-def test_a_closed_batch_says_so():
-    batch = AtariEnvBatch(GAME, 1)
+def test_a_closed_batch_says_so_and_may_be_closed_again(make_batch):
+    batch = make_batch()
+    batch.reset()
     batch.close()
+    batch.close()
+    with pytest.raises(RuntimeError, match="this batch is closed: make a new one"):
+        batch.step([0] * batch.nenvs)
     with pytest.raises(RuntimeError, match="this batch is closed: make a new one"):
         batch.reset()
 
@@ -318,6 +323,13 @@ def test_space_batch_samples_and_contains_arrays():
     assert not np.array_equal(samples[:, 0], samples[:, 1])
     assert space.contains(np.array([0, 4])) and not space.contains(np.array([0, 5]))
     assert not space.contains(np.array([0]))
+    assert space.n == 5
+
+
+def test_space_batch_of_other_spaces_has_no_n():
+    space = SpaceBatch([Counting.observation_space] * 2)
+    with pytest.raises(AttributeError, match=r"a batch of Box\(.* has no n: only one of Discrete"):
+        _ = space.n
 
 
 def test_a_batch_of_unlike_or_no_environments_is_refused():
@@ -342,7 +354,6 @@ def test_a_batch_of_unlike_or_no_environments_is_refused():
         (dict(make_env=Counting, nenvs=2.0), "nenvs is 2.0, expected an integer of at least 1"),
         (dict(make_env=[Counting] * 2, nenvs=3), "nenvs is 3, but make_env holds 2 functions"),
         (dict(make_env=[]), "the number of functions in make_env is 0"),
-        (dict(make_env=Counting, nenvs=2, nworkers=0), "nworkers is 0, expected"),
     ],
 )
 def test_parallel_batch_refuses_bad_counts(arguments, message):
@@ -350,95 +361,173 @@ def test_parallel_batch_refuses_bad_counts(arguments, message):
         ParallelEnvBatch(**arguments)
 
 
-def test_parallel_batch_steps_several_environments_in_a_worker_by_default():
-    batch = ParallelEnvBatch(Counting, 7)
-    assert len(batch._processes) == min(7, env_batch._cores())
-    batch.close()
-    batch.close()
-    with pytest.raises(WorkerError, match="this batch is closed"):
-        batch.reset()
-
-
-def failing_batch(how, context, timeout=60.0):
-    makes = [Counting, Counting, partial(Failing, how), Counting]
-    batch = ParallelEnvBatch(makes, nworkers=2, context=context)
+def failing_batch(how, context=None, timeout=60.0):
+    """A batch that has made one step, and its workers."""
+    before = multiprocessing.active_children()
+    makes = [Counting, Counting, partial(Failing, how)]
+    batch = ParallelEnvBatch(makes, context=context, timeout=timeout)
     batch.reset()
-    batch.step([0] * 4)
-    batch._timeout = timeout  # starting may take longer
-    return batch, list(batch._processes)
+    batch.step([0] * 3)
+    workers = [worker for worker in multiprocessing.active_children() if worker not in before]
+    assert len(workers) == 3
+    return batch, sorted(workers, key=lambda worker: worker.pid)
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.parametrize(
     ("how", "timeout", "message"),
     [
-        (
-            "raise",
-            60,
-            r"worker 1 \(environments 2 to 3\) raised an error; its traceback:",
-        ),
-        ("die", 60, r"worker 1 \(environments 2 to 3\) died with exit code 9"),
-        ("hang", 1, r"worker 1 \(environments 2 to 3\) did not answer within 1 s"),
+        ("raise", 60, "environment 2 raised an error; its traceback:"),
+        ("die", 60, r"workers died; exit codes by environment: \{2: 9\}"),
+        ("hang", 2, r"environments \[2\] did not answer within 2 s"),
     ],
 )
 def test_a_worker_that_fails_ends_in_one_error_and_no_process_is_left(
     how, timeout, message, context
 ):
-    batch, processes = failing_batch(how, context, timeout)
+    batch, workers = failing_batch(how, context, timeout)
     began = time.monotonic()
     with pytest.raises(WorkerError, match=message) as error:
-        batch.step([0] * 4)
+        batch.step([0] * 3)
     assert time.monotonic() - began < 10
     if how == "raise":
-        assert "ZeroDivisionError: the ball is out of the park" in str(error.value)
-    assert not any(process.is_alive() for process in processes)
+        assert "ZeroDivisionError: 100 % of it: the ball is out of the park" in str(error.value)
+    assert not any(worker.is_alive() for worker in workers)
+    with pytest.raises(RuntimeError, match="this batch is closed"):
+        batch.step([0] * 3)
 
 
 @pytest.mark.parametrize(
-    ("number", "message"),
+    ("how", "message"),
     [
-        (signal.SIGKILL, r"worker 1 \(environments 2 to 3\) died with exit code -9"),
-        (signal.SIGSTOP, r"worker 0 \(environments 0 to 1\) did not answer within 1 s"),
+        ("kill", r"workers died; exit codes by environment: \{\d: "),
+        ("suspend", r"environments \[\d\] did not answer within 2 s"),
     ],
 )
-def test_workers_that_are_killed_or_stopped_from_outside_are_ended(number, message):
-    batch, processes = failing_batch("not at all", None, timeout=1)
-    for process in processes[1 if number == signal.SIGKILL else 0 :]:
-        os.kill(process.pid, number)
+def test_workers_that_are_killed_or_stopped_from_outside_are_ended(how, message):
+    batch, workers = failing_batch("not at all", timeout=2)
+    getattr(psutil.Process(workers[1].pid), how)()
     began = time.monotonic()
     with pytest.raises(WorkerError, match=message):
-        batch.step([0] * 4)
+        batch.step([0] * 3)
     assert time.monotonic() - began < 10
-    assert not any(process.is_alive() for process in processes)
+    assert not any(worker.is_alive() for worker in workers)
 
 
-def test_an_interrupted_step_is_made_up_for_by_the_next(monkeypatch):
-    batch = ParallelEnvBatch(Counting, 2, nworkers=2)
+def test_an_environment_that_cannot_be_made_in_its_worker_says_why():
+    batch = ParallelEnvBatch([Counting, partial(Counting, tgas=1)])
+    with pytest.raises(WorkerError, match="environment 1 raised(.|\n)*keyword argument 'tgas'"):
+        batch.reset()
+
+
+def test_a_worker_that_hangs_does_not_keep_the_batch_from_closing():
+    batch, workers = failing_batch("not at all")
+    psutil.Process(workers[0].pid).suspend()
+    began = time.monotonic()
+    batch.close()
+    assert time.monotonic() - began < 10
+    assert not any(worker.is_alive() for worker in workers)
+
+
+def interrupt_after(monkeypatch, owner, method, calls, interrupt):
+    """Interrupts once the method has done its work for the given number of times."""
+    original, left = getattr(owner, method), [calls]
+
+    def interrupted(self, *args):
+        answer = original(self, *args)
+        left[0] -= 1
+        if left[0] == 0:
+            interrupt()
+        return answer
+
+    monkeypatch.setattr(owner, method, interrupted)
+
+
+MOMENTS = [(method, calls) for method in ("send", "poll", "recv") for calls in (1, 2, 3)]
+PIPE = type(multiprocessing.Pipe()[0])
+
+
+@pytest.mark.parametrize(("method", "calls"), MOMENTS)
+def test_a_step_that_is_interrupted_at_any_moment_leaves_the_next_one_right(
+    method, calls, monkeypatch
+):
+    batch = ParallelEnvBatch(partial(Counting, 2), 3)
     batch.reset()
-    answer = batch._answer
-
-    def interrupted(worker):
-        if worker == 1:
-            raise KeyboardInterrupt
-        return answer(worker)
-
-    monkeypatch.setattr(batch, "_answer", interrupted)
+    press = partial(signal.raise_signal, signal.SIGINT)
+    interrupt_after(monkeypatch, PIPE, method, calls, press)
     with pytest.raises(KeyboardInterrupt):
-        batch.step([0, 0])
+        batch.step([0] * 3)
     monkeypatch.undo()
-    obs, *_ = batch.step([0, 0])
-    assert obs[:, 0].tolist() == [2, 2]
+    _, rewards, terminated, _, infos = batch.step([0] * 3)
+    assert rewards.tolist() == [15] * 3 and terminated.all()
+    assert [info["final_obs"].tolist() for info in infos] == [[2, 0]] * 3
+    assert [info["episode"] for info in infos] == [{"r": 25.0, "l": 2}] * 3
     batch.close()
 
 
+@pytest.mark.parametrize(("method", "calls"), MOMENTS)
+def test_an_exception_that_breaks_into_a_step_closes_the_batch(method, calls, monkeypatch):
+    batch, workers = failing_batch("not at all")
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    interrupt_after(monkeypatch, PIPE, method, calls, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        batch.step([0] * 3)
+    monkeypatch.undo()
+    with pytest.raises(RuntimeError, match="this batch is closed: make a new one"):
+        batch.step([0] * 3)
+    assert not any(worker.is_alive() for worker in workers)
+
+
+def test_an_interrupted_step_of_the_threads_leaves_the_next_one_right(monkeypatch):
+    batch, twin = AtariEnvBatch(GAME, 2, 5), AtariEnvBatch(GAME, 2, 5)
+    for one in (batch, twin):
+        one.reset()
+        play(one, 60)
+    press = partial(signal.raise_signal, signal.SIGINT)
+    interrupt_after(monkeypatch, AtariVectorEnv, "send", 1, press)
+    with pytest.raises(KeyboardInterrupt):
+        batch.step([2, 3])
+    monkeypatch.undo()
+    twin.step([2, 3])
+    assert np.array_equal(batch.step([1, 4])[0], twin.step([1, 4])[0])
+    for one in (batch, twin):
+        one.close()
+
+
+@pytest.mark.parametrize(("presses", "steps_made"), [(1, 1), (2, 0)])
+def test_one_interrupt_waits_for_the_step_and_a_second_one_does_not(presses, steps_made):
+    class Interrupted(Counting):
+        def step(self, action):
+            for _ in range(presses):
+                signal.raise_signal(signal.SIGINT)
+            return super().step(action)
+
+    env = Interrupted()
+    batch = EnvBatch([env])
+    batch.reset()
+    with pytest.raises(KeyboardInterrupt):
+        batch.step([0])
+    assert env.count == steps_made
+
+
+def test_a_batch_is_stepped_in_a_thread_too():
+    batch = EnvBatch([Counting()])
+    batch.reset()
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(batch.step, [0]).result()[0].tolist() == [[1, 0]]
+
+
 ORPHANS = """
-import sys, time
+import multiprocessing, sys, time
 from env_batch import ParallelEnvBatch
 from tests.toys import Counting
 if __name__ == "__main__":
-    batch = ParallelEnvBatch(Counting, 4, nworkers=2, context=sys.argv[1])
+    batch = ParallelEnvBatch(Counting, 3, context=sys.argv[1])
     batch.reset()
-    print(*[process.pid for process in batch._processes], flush=True)
+    print(*[worker.pid for worker in multiprocessing.active_children()], flush=True)
     time.sleep(1000)
 """
 
@@ -452,7 +541,7 @@ def test_workers_end_when_their_parent_is_killed(context, tmp_path):
         [sys.executable, script, context], stdout=subprocess.PIPE, text=True, env=environment
     )
     workers = [psutil.Process(int(pid)) for pid in parent.stdout.readline().split()]
-    assert len(workers) == 2
+    assert len(workers) == 3
     parent.kill()
     parent.wait()
     _, alive = psutil.wait_procs(workers, timeout=10)
@@ -517,8 +606,8 @@ def test_the_threads_batch_gives_stacks_in_that_order():
 def test_threads_are_bound_to_cores_only_where_all_cores_are_theirs(
     nenvs, cores, usable, first, monkeypatch
 ):
-    monkeypatch.setattr(env_batch.os, "cpu_count", lambda: cores)
-    monkeypatch.setattr(env_batch, "_cores", lambda: usable)
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(usable)), raising=False)
     started = {}
 
     def start(*args, **kwargs):

@@ -44,7 +44,7 @@ class Failing(Counting):
 
     def step(self, action):
         if self.count == 1 and self.how == "raise":
-            raise ZeroDivisionError("the ball is out of the park")
+            raise ZeroDivisionError("100 % of it: the ball is out of the park")
         if self.count == 1 and self.how == "hang":
             time.sleep(1000)
         if self.count == 1 and self.how == "die":
@@ -62,6 +62,9 @@ class Arcade(gymnasium.Env):
     action_space = Discrete(3)
     metadata = {"render_modes": ["rgb_array"], "render_fps": 60}
 
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+
     def get_action_meanings(self):
         return ["NOOP", "FIRE", "LEFT"]
 
@@ -78,8 +81,14 @@ class Arcade(gymnasium.Env):
     def _observe(self):
         return np.full((4, 4), self.frame, np.uint8)
 
+    def render(self):
+        return np.full((4, 4, 3), self.frame, np.uint8)
+
     def _info(self):
         return {"lives": 2 if self.frame < 6 else 1 if self.frame < 12 else 0}
+
+
+gymnasium.register("Arcade-v0", Arcade)
 
 
 class OldGym26(gym.Env):

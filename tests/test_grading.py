@@ -158,7 +158,7 @@ def save(folder, cells):
 
 def draw(folder, scores=(450, 640, 500), games=(60, 100, 100), tags=CURVES):
     """Writes a run's event file with a point of each curve every 500 agent steps."""
-    file = EventFile(folder, None)
+    file = EventFile(folder, owner=draw)
     for k, (score, count) in enumerate(zip(scores, games, strict=True), 1):
         values = {**dict.fromkeys(tags, 0.5), "Episodes/games": count}
         values |= {CURVES[0]: score} if CURVES[0] in tags else {}

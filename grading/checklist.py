@@ -6,26 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lesson.pictures import CAPTIONS
 from training.curves import read_curves
 
 __all__ = ["CURVES", "MARKS", "Row", "Score", "checklist", "outlook", "read_score"]
 
 MARKS = ((600, 10), (400, 8))  # from this reward_mean_100 on, so many points
 SCORE, GAMES = "Episodes/reward_mean_100", "Episodes/games"
-CURVES = [SCORE] + [
-    f"A2C/{name}"
-    for name in (
-        "coefficient_of_determination",
-        "entropy",
-        "value_loss",
-        "policy_loss",
-        "value_targets",
-        "value_predictions",
-        "gradient_norm",
-        "advantages",
-        "total_loss",
-    )
-]
+CURVES = list(CAPTIONS)
 PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp"}
 FEWEST_WORDS = 10  # of comments: one a curve
 

@@ -31,6 +31,13 @@ def pytest_configure(config):
     os.environ["A2C_OUT"] = folder.name
 
 
+def pytest_collection_modifyitems(items):
+    """Keeps the tests of a file in one process, and those of the notebook in that of its cells."""
+    for item in items:
+        name = item.path.name.replace("a2c_assignment.ipynb", "test_notebook.py")
+        item.add_marker(pytest.mark.xdist_group(name))
+
+
 def pytest_unconfigure(config):
     config.stash[OUT].cleanup()
 

@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 __all__ = ["start", "unstopped"]
 
@@ -45,16 +47,28 @@ def unstopped(begin, *args, **kwargs):
         signal.signal(signal.SIGINT, before)
 
 
+XVFB = """#!/bin/sh
+command -v setpriv >/dev/null && exec setpriv --pdeathsig TERM {xvfb} "$@"
+exec {xvfb} "$@"
+"""
+
+
 def _start_display():
-    """Starts Xvfb on a Linux machine without a screen; it ends with this process."""
-    if not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or not _has("Xvfb"):
+    """Starts Xvfb on a Linux machine without a screen; it ends with this process, killed or not.
+
+    pyvirtualdisplay looks Xvfb up on the path, where it finds a script that ends with its parent.
+    """
+    xvfb, path = shutil.which("Xvfb"), os.environ["PATH"]
+    if not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or not xvfb:
         return
     from pyvirtualdisplay import Display
 
-    screen = unstopped(Display(visible=False, size=(800, 600)).start)
-    guard = ["sh", "-c", f"read line; kill {screen.pid}"]  # its input ends with this process
-    unstopped(subprocess.Popen, guard, stdin=subprocess.PIPE)
-
-
-def _has(program):
-    return shutil.which(program) is not None
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "Xvfb"
+        program.write_text(XVFB.format(xvfb=xvfb), encoding="utf-8")
+        program.chmod(0o755)
+        os.environ["PATH"] = folder + os.pathsep + path
+        try:
+            unstopped(Display(visible=False, size=(800, 600)).start)
+        finally:
+            os.environ["PATH"] = path

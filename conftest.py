@@ -2,23 +2,10 @@
 
 import os
 import tempfile
-from pathlib import Path
 
 import pytest
 
-OUT, READER = pytest.StashKey(), pytest.StashKey()
-
-
-class ReaderFiles:
-    """When a reader's own files were last changed: now, and before the tests."""
-
-    def __init__(self):
-        self.before = self()
-
-    def __call__(self):
-        folders = (Path(__file__).parent / name for name in ("img", "logs", "videos"))
-        paths = (path for folder in folders for path in folder.rglob("*"))
-        return {path: path.stat().st_mtime_ns for path in paths}
+OUT = pytest.StashKey()
 
 
 def pytest_configure(config):
@@ -26,16 +13,8 @@ def pytest_configure(config):
         os.environ.pop(name, None)  # nobody watches the tests, or keeps them
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other cost most
     os.environ["A2C_MINUTES"], os.environ["A2C_CATCH_STEPS"] = "0.4", "1000"
-    config.stash[READER] = ReaderFiles()
     config.stash[OUT] = folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     os.environ["A2C_OUT"] = folder.name
-
-
-def pytest_collection_modifyitems(items):
-    """Keeps the tests of a file in one process, and those of the notebook in that of its cells."""
-    for item in items:
-        name = item.path.name.replace("a2c_assignment.ipynb", "test_notebook.py")
-        item.add_marker(pytest.mark.xdist_group(name))
 
 
 def pytest_unconfigure(config):

@@ -34,6 +34,7 @@ def take_the_reference_run(folder, step):
         shutil.copy(path, RUN)
 
 take_the_reference_run(Path({folder!r}), {step})
+run.save()
 """
 
 

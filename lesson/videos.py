@@ -50,11 +50,13 @@ def show_inside(policy, game, seed, t_max=10_000):
     Args:
         policy: The policy of Task 2.
         game: A game's name.
-        seed: As in `nature_dqn_env`.
+        seed: Of the game and of the actions.
         t_max: Agent steps at most.
     """
     env = nature_dqn_env(game, seed=seed, summaries=False, clip_reward=False)
-    values, probabilities, lives, frames = _look_inside(policy, env, t_max)
+    with torch.random.fork_rng():  # the same game each time, and the run's random numbers stay
+        torch.manual_seed(seed)
+        values, probabilities, lives, frames = _look_inside(policy, env, t_max)
     rows = [["values"] * 5 + ["highest"], ["probabilities"] * 5 + ["lowest"]]
     figure, axes = plt.subplot_mosaic(rows, figsize=(11, 5.2), layout="constrained")
     axes["values"].plot(values, linewidth=0.8)

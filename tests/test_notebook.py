@@ -5,7 +5,6 @@ import statistics
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 from types import SimpleNamespace
 
 import imageio.v3 as iio
@@ -16,7 +15,6 @@ import pytest
 import torch
 from nbclient import NotebookClient
 
-from conftest import OUT, READER
 from lesson.pictures import CAPTIONS
 from tests import notebook
 from training.curves import read_curves
@@ -273,7 +271,7 @@ def test_evaluate_plays_whole_games_and_returns_raw_scores(solution):
     assert solution.evaluate(Two(), First(), greedy=True, t_max=4) == [28.0]
 
 
-# the whole notebook, twice over: first as pytest collects it, then as a person watches it
+# the whole notebook, twice over: first alone, then as a person watches it
 
 
 def run_sitting(out, watched):
@@ -293,21 +291,35 @@ def run_sitting(out, watched):
 
 
 @pytest.fixture(scope="module")
-def sittings(request):
+def sittings(tmp_path_factory):
     """Two sittings of one run: its folder, the second's notebook, the step after the first."""
-    config = request.config
-    out = Path(config.stash[OUT].name)
-    if not (out / "weights.pt").exists():  # the notebook itself was not among the tests
-        run_sitting(out, watched=False)
-    middle = newest_step(out)
+    out, before = tmp_path_factory.mktemp("out"), files_of_the_reader()
     for path in [*REFERENCE, ABORTED]:
         (out / path).parent.mkdir(parents=True)
         (out / path).write_bytes(b"not of this run")
+    first = run_sitting(out, watched=False)
+    middle = newest_step(out)
     second = run_sitting(out, watched=True)
     left = [process.name() for process in processes_of(out)]
-    return SimpleNamespace(
-        out=out, second=second, middle=middle, left=left, reader=config.stash[READER]
-    )
+    assert files_of_the_reader() == before
+    return SimpleNamespace(out=out, first=first, second=second, middle=middle, left=left)
+
+
+def files_of_the_reader():
+    return {
+        path: path.stat().st_mtime_ns
+        for folder in ("img", "logs", "videos")
+        for path in (ROOT / folder).rglob("*")
+    }
+
+
+@pytest.mark.slow
+def test_pytest_runs_the_notebook_and_leaves_a_readers_files_alone():
+    before = files_of_the_reader()
+    command = [sys.executable, "-m", "pytest", notebook.PATH.name, "--numprocesses=0", "-q"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout
+    assert files_of_the_reader() == before
 
 
 SERVANTS = {"Xvfb", "tensorboard", "ffmpeg"}
@@ -317,10 +329,6 @@ REFERENCE = [
     "img/reference/curve.png",
 ]
 ABORTED = "logs/aborted/events.out.tfevents.1"
-
-
-def test_what_pytest_runs_leaves_a_readers_files_alone(sittings):
-    assert sittings.reader() == sittings.reader.before
 
 
 def test_the_reference_run_is_not_touched(sittings):
@@ -355,6 +363,7 @@ def printed(executed, cell_id):
 
 def test_a_second_sitting_resumes_where_the_first_ended(sittings):
     assert sittings.middle > 1000
+    assert printed(sittings.first, "training-start-cell") == "starting first-run\n"
     said = printed(sittings.second, "training-start-cell")
     assert f"resuming first-run at agent step {sittings.middle:,}" in said
     assert newest_step(sittings.out) > sittings.middle + 1000
@@ -424,6 +433,7 @@ def test_videos_are_embedded_and_tensorboard_is_shown_to_who_watches(sittings):
         output.data["text/html"] for output in cell.outputs if output.output_type == "display_data"
     ]
     assert len(shown) == 2 and all("data:video/mp4;base64," in html for html in shown)
+    assert "nobody is watching" in printed(sittings.first, "training-tensorboard")
     (cell,) = (cell for cell in sittings.second.cells if cell["id"] == "training-tensorboard")
     assert any(
         "tensorboard-frame" in output.get("data", {}).get("text/html", "")

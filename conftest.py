@@ -17,6 +17,10 @@ def pytest_configure(config):
     os.environ["A2C_OUT"] = folder.name
 
 
+def pytest_xdist_auto_num_workers():
+    return os.cpu_count() + 1  # tests that wait for processes leave a core to others
+
+
 def pytest_unconfigure(config):
     config.stash[OUT].cleanup()
 

@@ -48,7 +48,7 @@ def unstopped(begin, *args, **kwargs):
 
 
 XVFB = """#!/bin/sh
-command -v setpriv >/dev/null && exec setpriv --pdeathsig TERM {xvfb} "$@"
+command -v setpriv >/dev/null && exec setsid setpriv --pdeathsig TERM {xvfb} "$@"
 exec {xvfb} "$@"
 """
 

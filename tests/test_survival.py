@@ -31,14 +31,15 @@ class Process:
     """A process that trains in A2C_OUT=out; `printed` is what it has written so far."""
 
     def __init__(self, out):
-        self.printed, self._log = "", open(out / "printed.txt", "w+")
-        self.process = psutil.Popen(
-            [sys.executable, "-m", "tests.sitting"],
-            cwd=ROOT,
-            env={**os.environ, "A2C_OUT": str(out)},
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
+        self.printed, self._log = "", out / "printed.txt"
+        with open(self._log, "w") as log:  # read by its name: a seek here would move the writer
+            self.process = psutil.Popen(
+                [sys.executable, "-m", "tests.sitting"],
+                cwd=ROOT,
+                env={**os.environ, "A2C_OUT": str(out)},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def wait_for(self, text, seconds=120):
         """Waits until the process has printed this."""
@@ -48,8 +49,7 @@ class Process:
             time.sleep(0.02)
 
     def read(self):
-        self._log.seek(0)
-        self.printed = self._log.read()
+        self.printed = self._log.read_text()
         return self.printed
 
     def end(self, how):

@@ -16,7 +16,13 @@ def test_every_contender_that_is_named_exists():
     assert all(callable(getattr(contenders, name)) for name in names)
 
 
-@pytest.mark.parametrize("name", ["kit_threads", "emulator", "kit_training", "network"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "emulator",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("kit_training", "network")),
+    ],
+)
 def test_a_contender_answers_in_agent_steps_per_second_and_leaves_nobody_behind(
     name, tmp_path, monkeypatch
 ):

@@ -125,7 +125,7 @@ class NatureModel(nn.Module):
         x = F.relu(self.conv2(x))
         x = F.relu(self.conv3(x))
         x = F.relu(self.fc(x.reshape(x.size(0), -1)))
-        return self.value_head(x), self.policy_head(x)
+        return self.policy_head(x), self.value_head(x)
 """,
     "policy-class": """
 class Policy:
@@ -135,7 +135,7 @@ class Policy:
 
     def act(self, inputs):
         x = torch.from_numpy(np.array(inputs, dtype=np.float32)).to(self.device)
-        values, logits = self.model(x)
+        logits, values = self.model(x)
         probs = F.softmax(logits, dim=1)
         actions = torch.multinomial(probs.detach(), 1)
         log_all = F.log_softmax(logits, dim=1)
@@ -143,7 +143,7 @@ class Policy:
             "actions": actions[:, 0].cpu().numpy(),
             "logits": logits,
             "log_probs": log_all.gather(1, actions),
-            "values": values,
+            "values": values.reshape(-1),
             "entropy": -(probs * log_all).sum(1, keepdim=True),
         }
 
@@ -158,6 +158,7 @@ class ComputeValueTargets:
 
     def __call__(self, trajectory):
         R = self.policy.act(trajectory["state"]["latest_observation"])["values"].detach()
+        R = R.unsqueeze(1)
         trajectory["value_targets"] = []
         for t in reversed(range(len(trajectory["rewards"]))):
             reward = torch.tensor(trajectory["rewards"][t]).unsqueeze(1).to(R.device)
@@ -178,11 +179,12 @@ class A2C:
         self.clip = max_grad_norm
 
     def policy_loss(self, trajectory):
-        advantage = (trajectory["value_targets"] - trajectory["values"].detach()).to(self.device)
+        values = trajectory["values"].detach().unsqueeze(1)
+        advantage = (trajectory["value_targets"] - values).to(self.device)
         return torch.mean(trajectory["log_probs"] * advantage)
 
     def value_loss(self, trajectory):
-        return F.mse_loss(trajectory["values"], trajectory["value_targets"])
+        return F.mse_loss(trajectory["values"], trajectory["value_targets"][:, 0])
 
     def loss(self, trajectory):
         gain = self.policy_loss(trajectory) + self.beta * trajectory["entropy"].mean()
@@ -230,7 +232,7 @@ class NatureModel(nn.Module):
         for layer in self.convs:
             frames = layer(frames).relu()
         hidden = self.hidden(frames.flatten(1)).relu()
-        return {name: head(hidden) for name, head in self.heads.items()}
+        return [self.heads["logits"](hidden), self.heads["value"](hidden)]
 """,
     "policy-class": """
 from torch.distributions import Categorical
@@ -245,17 +247,17 @@ class Policy:
 
     def value(self, inputs):
         with torch.no_grad():
-            return self.run(inputs)["value"].squeeze(1)
+            return self.run(inputs)[1].squeeze(1)
 
     def act(self, inputs):
-        output = self.run(inputs)
-        distributions = Categorical(logits=output["logits"])
+        logits, values = self.run(inputs)
+        distributions = Categorical(logits=logits)
         actions = distributions.sample()
         return dict(
             actions=actions.numpy(),
-            logits=output["logits"],
+            logits=logits,
             log_prob=distributions.log_prob(actions),
-            values=output["value"].squeeze(1),
+            values=values.squeeze(1),
             distributions=distributions,
         )
 
@@ -328,6 +330,10 @@ class NatureModel(nn.Sequential):
                 nn.init.orthogonal_(parameter, 2 ** 0.5)
             else:
                 nn.init.zeros_(parameter)
+
+    def forward(self, observations):
+        outputs = super().forward(observations)
+        return outputs[:, :-1], outputs[:, -1]
 """,
     "policy-class": """
 class Policy:
@@ -335,8 +341,7 @@ class Policy:
         self.model = model
 
     def act(self, inputs):
-        outputs = self.model(torch.as_tensor(np.asarray(inputs)))
-        logits, values = outputs[:, :-1], outputs[:, -1]
+        logits, values = self.model(torch.as_tensor(np.asarray(inputs)))
         probs = logits.softmax(-1)
         p = probs.detach().double().numpy()
         p /= p.sum(1, keepdims=True)
@@ -363,7 +368,7 @@ class ComputeValueTargets:
     @torch.no_grad()
     def __call__(self, trajectory):
         last = torch.as_tensor(trajectory["state"]["latest_observation"])
-        value = self.policy.model(last)[:, -1]
+        value = self.policy.model(last)[1]
         n = len(trajectory["rewards"])
         targets = [None] * n
         for t in range(n - 1, -1, -1):
@@ -440,28 +445,27 @@ class NatureModel(nn.Module):
 
     def forward(self, x):
         h = self.net(x)
-        return {"policy": self.actor(h), "values": self.critic(h)[:, 0]}
+        return self.actor(h), self.critic(h)[:, 0]
 """,
     "policy-class": """
 class Policy:
     def __init__(self, model):
         self.model = model
 
-    @torch.no_grad()
     def act(self, inputs):
-        out = self.model(torch.tensor(np.array(inputs)))
-        dist = torch.distributions.Categorical(logits=out["policy"])
+        logits, values = self.model(torch.tensor(np.array(inputs)))
+        dist = torch.distributions.Categorical(logits=logits)
         actions = dist.sample()
         return {
             "actions": actions.numpy(),
-            "logits": out["policy"],
-            "log_probs": dist.log_prob(actions).numpy(),
-            "values": out["values"].tolist(),
+            "logits": logits,
+            "log_probs": dist.log_prob(actions),
+            "values": values,
         }
 
     @torch.no_grad()
     def get_values(self, observations):
-        return self.model(torch.tensor(observations))["values"].numpy()
+        return self.model(torch.tensor(observations))[1].numpy()
 
     def reset(self):
         pass
@@ -486,7 +490,9 @@ class MergeTimeBatch:
         for key in trajectory:
             if key == "state":
                 continue
-            trajectory[key] = np.concatenate([np.asarray(step) for step in trajectory[key]])
+            trajectory[key] = np.concatenate(
+                [step.detach() if torch.is_tensor(step) else step for step in trajectory[key]]
+            )
 """,
     "a2c-class": """
 class A2C:
@@ -500,10 +506,10 @@ class A2C:
         self.max_grad_norm = max_grad_norm
 
     def step(self, trajectory):
-        out = self.model(torch.from_numpy(trajectory["observations"]))
-        dist = torch.distributions.Categorical(logits=out["policy"])
+        logits, values = self.model(torch.from_numpy(trajectory["observations"]))
+        dist = torch.distributions.Categorical(logits=logits)
         targets = torch.from_numpy(trajectory["value_targets"]).float()
-        advantages = targets - out["values"]
+        advantages = targets - values
         log_probs = dist.log_prob(torch.from_numpy(trajectory["actions"]))
 
         policy_loss = -(log_probs * advantages.detach()).mean()
@@ -800,7 +806,7 @@ class NatureModel(nn.Module):
         for layer in self.convolutions:
             x = F.relu(layer(x))
         x = F.relu(self.hidden(torch.flatten(x, start_dim=1)))
-        return torch.cat([self.logits(x), self.value(x)], dim=1)
+        return self.logits(x), self.value(x)
 """,
     "policy-class": """
 class Policy:
@@ -809,15 +815,14 @@ class Policy:
         self.n_actions = n_actions
 
     def act(self, inputs):
-        output = self.model(torch.as_tensor(np.asarray(inputs)))
-        logits, values = output.split([self.n_actions, 1], dim=1)
+        logits, values = self.model(torch.as_tensor(np.asarray(inputs)))
         distribution = torch.distributions.OneHotCategorical(logits=logits)
         one_hot = distribution.sample()
         return {
             "actions": one_hot.argmax(dim=1).numpy(),
             "logits": logits,
             "log_probs": distribution.log_prob(one_hot).unsqueeze(1),
-            "values": values,
+            "values": values[:, 0],
         }
 
     def reset(self):
@@ -831,7 +836,7 @@ class ComputeValueTargets:
 
     def bootstrap(self, observation):
         with torch.no_grad():
-            return self.network(torch.as_tensor(observation))[:, -1].tolist()
+            return self.network(torch.as_tensor(observation))[1][:, 0].tolist()
 
     def __call__(self, trajectory):
         rewards, resets = trajectory["rewards"], trajectory["resets"]
@@ -880,12 +885,12 @@ class A2C:
 
     def policy_loss(self, trajectory):
         targets = trajectory["value_targets"].unsqueeze(1)
-        advantages = targets - trajectory["values"].detach()
+        advantages = targets - trajectory["values"].detach().unsqueeze(1)
         assert advantages.shape == trajectory["log_probs"].shape
         return -(trajectory["log_probs"] * advantages).mean()
 
     def value_loss(self, trajectory):
-        return F.mse_loss(trajectory["values"].squeeze(1), trajectory["value_targets"])
+        return F.mse_loss(trajectory["values"], trajectory["value_targets"])
 
     def loss(self, trajectory):
         distribution = torch.distributions.Categorical(logits=trajectory["logits"])
@@ -1028,7 +1033,7 @@ class NatureModel(nn.Module):
 
     def forward(self, x):
         x = self.torso(x)
-        return self.critic(x).squeeze(-1), self.actor(x)
+        return self.actor(x), self.critic(x).squeeze(-1)
 """,
     "policy-class": """
 class Policy:
@@ -1036,11 +1041,11 @@ class Policy:
         self.model = model
 
     def get_value(self, inputs):
-        value, _ = self.model(torch.as_tensor(np.asarray(inputs)))
+        _, value = self.model(torch.as_tensor(np.asarray(inputs)))
         return value.detach()
 
     def act(self, inputs):
-        value, logits = self.model(torch.as_tensor(np.asarray(inputs)))
+        logits, value = self.model(torch.as_tensor(np.asarray(inputs)))
         actions = torch.distributions.Categorical(logits=logits).sample()
         log_probs = -F.cross_entropy(logits, actions, reduction="none")
         return {

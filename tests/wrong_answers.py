@@ -37,6 +37,11 @@ PARAMETERS = "parameters = self.policy.model.parameters()"
 LOGITS_HEAD = "self.logits = orthogonal(nn.Linear(512, n_actions), 0.01)"
 VALUE_HEAD = "self.value = orthogonal(nn.Linear(512, 1), 1.0)"
 
+TANH_BODY = """hidden = observations
+        for layer in self.body:
+            hidden = hidden.tanh() if isinstance(layer, nn.ReLU) else layer(hidden)"""
+ORTHOGONAL_BIAS = "    if layer.bias is not None:\n        nn.init.zeros_(layer.bias)\n"
+
 WITH_FOLLOWING_VALUES = (  # `following` is V(s_{t+1}), also where s_{t+1} opens a new episode
     (TARGETS, ZIP_END, 'trajectory["resets"], [*trajectory["values"][1:], target], strict=True'),
     (TARGETS, "for rewards, resets in", "for rewards, resets, following in"),
@@ -189,10 +194,162 @@ MODEL_MISTAKES = [
         "parameters, expected 1,687,719",
     ),
     Wrong(
+        "model-no-relu-after-the-hidden-layer",
+        "NatureModel",
+        (
+            (
+                MODEL,
+                "orthogonal(nn.Linear(64 * 7 * 7, 512), gain),\n            nn.ReLU(),",
+                "orthogonal(nn.Linear(64 * 7 * 7, 512), gain),",
+            ),
+        ),
+        "there is no ReLU after the hidden layer",
+    ),
+    Wrong(
+        "model-no-relu-after-the-third-convolution",
+        "NatureModel",
+        ((MODEL, "nn.ReLU(),\n            nn.Flatten(),", "nn.Flatten(),"),),
+        "there is no ReLU after the third convolution",
+    ),
+    Wrong(
+        "model-tanh-everywhere",
+        "NatureModel",
+        (
+            (MODEL, "hidden = self.body(observations)", TANH_BODY),
+            (MODEL, "self.body = nn.Sequential(", "self.body = nn.ModuleList(["),
+            (MODEL, "nn.ReLU(),\n        )\n", "nn.ReLU(),\n        ])\n"),
+        ),
+        "tanh stands where the table says ReLU",
+    ),
+    Wrong(
+        "model-value-head-cut-from-the-body",
+        "NatureModel",
+        ((MODEL, "self.value(hidden)", "self.value(hidden.detach())"),),
+        "is one of the heads cut from the body?",
+    ),
+    Wrong(
+        "model-policy-head-cut-from-the-body",
+        "NatureModel",
+        ((MODEL, "self.logits(hidden)", "self.logits(hidden.detach())"),),
+        "is one of the heads cut from the body?",
+    ),
+    Wrong(
+        "model-body-without-gradient",
+        "NatureModel",
+        (
+            (
+                MODEL,
+                "hidden = self.body(observations)",
+                "with torch.no_grad():\n            hidden = self.body(observations)",
+            ),
+        ),
+        "no gradient reaches the weights of the first convolution",
+    ),
+    Wrong(
+        "model-frozen-convolutions",
+        "NatureModel",
+        (
+            (
+                MODEL,
+                "self.value = orthogonal(nn.Linear(512, 1), 1.0)",
+                "self.value = orthogonal(nn.Linear(512, 1), 1.0)\n"
+                "        self.body[0].weight.requires_grad_(False)",
+            ),
+        ),
+        "body.0.weight is frozen",
+    ),
+    Wrong(
+        "model-softmax-on-logits",
+        "NatureModel",
+        ((MODEL, "self.logits(hidden)", "self.logits(hidden).softmax(-1)"),),
+        "logits are probabilities",
+    ),
+    Wrong(
+        "model-log-softmax-on-logits",
+        "NatureModel",
+        ((MODEL, "self.logits(hidden)", "self.logits(hidden).log_softmax(-1)"),),
+        "logits are shifted",
+    ),
+    Wrong(
+        "model-dropout",
+        "NatureModel",
+        ((MODEL, "self.logits(hidden)", "self.logits(F.dropout(hidden, 0.1))"),),
+        "two calls on the same observations differ",
+    ),
+    Wrong(
+        "model-swapped-pair",
+        "NatureModel",
+        (
+            (
+                MODEL,
+                "return self.logits(hidden), self.value(hidden)",
+                "return self.value(hidden), self.logits(hidden)",
+            ),
+        ),
+        "they are in the wrong order",
+    ),
+    Wrong(
+        "model-returns-a-dict",
+        "NatureModel",
+        (
+            (
+                MODEL,
+                "return self.logits(hidden), self.value(hidden)",
+                'return {"logits": self.logits(hidden), "values": self.value(hidden)}',
+            ),
+        ),
+        "forward returns a dict of 2, expected the pair logits, values",
+    ),
+    Wrong(
+        "model-returns-nothing",
+        "NatureModel",
+        ((MODEL, "return self.logits(hidden), self.value(hidden)", "self.logits(hidden)"),),
+        "forward returns a None, expected the pair logits, values",
+    ),
+    Wrong(
+        "model-hidden-layer-not-orthogonal",
+        "NatureModel",
+        ((MODEL, "orthogonal(nn.Linear(64 * 7 * 7, 512), gain)", "nn.Linear(64 * 7 * 7, 512)"),),
+        "body.7.bias is not zero",
+    ),
+    Wrong(
+        "model-hidden-layer-with-gain-one",
+        "NatureModel",
+        ((MODEL, "nn.Linear(64 * 7 * 7, 512), gain", "nn.Linear(64 * 7 * 7, 512), 1.0"),),
+        "body.7.weight is not orthogonal with gain √2",
+    ),
+    Wrong(
+        "model-batch-statistics",
+        "NatureModel",
+        (
+            (
+                MODEL,
+                "self.body(observations)",
+                "self.body((observations - observations.mean()) / observations.std())",
+            ),
+        ),
+        "what reaches the first convolution has the mean",
+    ),
+    Wrong(
+        "model-one-action-too-many",
+        "NatureModel",
+        ((MODEL, "nn.Linear(512, n_actions)", "nn.Linear(512, n_actions + 1)"),),
+        "forward returns the shapes [6, 7] and [6, 1], expected logits [6, 6]",
+    ),
+    Wrong(
+        "model-without-biases",
+        "NatureModel",
+        (
+            (MODEL, "nn.Linear(512, n_actions)", "nn.Linear(512, n_actions, bias=False)"),
+            (MODEL, "    nn.init.zeros_(layer.bias)\n", ORTHOGONAL_BIAS),
+        ),
+        "the policy head is missing: no weights of the shape [6, 512] with biases",
+    ),
+    Wrong(
         "model-hidden-size-does-not-fit-crashes",
         "NatureModel",
         ((MODEL, "7 * 7", "8 * 8"),),
-        "raised RuntimeError",
+        "the hidden layer is missing: no weights of the shape [512, 3136]",
     ),
 ]
 

@@ -14,6 +14,7 @@ from tests.checks.errors import CheckError
 __all__ = [
     "array",
     "array_or_none",
+    "exactly",
     "first_layer_input",
     "log_probs_key",
     "log_softmax",
@@ -22,6 +23,7 @@ __all__ = [
     "name_scale",
     "outputs_of",
     "play",
+    "quietly",
     "recording",
     "require_together",
     "scale_of",
@@ -56,6 +58,33 @@ def log_probs_key(act):
 
 
 # the network
+
+
+@contextmanager
+def exactly():
+    """Computes in full float32, on a GPU too: without TF32 and autocast."""
+    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = matmul
+        torch.backends.cudnn.allow_tf32 = cudnn
+
+
+@contextmanager
+def quietly(model):
+    """Restores a model's weights, and the course of torch's random numbers."""
+    tensors, state = [*model.parameters(), *model.buffers()], torch.get_rng_state()
+    before = [tensor.detach().clone() for tensor in tensors]
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+        with torch.no_grad():
+            for tensor, value in zip(tensors, before, strict=True):
+                tensor.copy_(value)
 
 
 @contextmanager

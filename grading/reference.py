@@ -1,0 +1,100 @@
+"""What a right answer gives for a draw, and what known mistakes would have given.
+
+It holds the formulas of the tasks, so it stays with the grader: students' checks read the arrays
+that `python -m grading.reference` writes.
+"""
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from tests.checks.draws import MOST_ACTIONS, draw_pictures, draw_weighing, draw_weights, sketch
+from tests.checks.expected import PATH, RELEASED_SEEDS
+from tests.checks.model import COORDINATES, OBSERVATIONS, WEIGHED
+
+__all__ = ["expect", "write"]
+
+
+def expect(seed):
+    """Returns {name: array} of a draw, float32."""
+    return {name: np.asarray(x, np.float32) for name, x in _expect_model(seed).items()}
+
+
+def write(path=PATH):
+    """Writes the arrays of the released draws into one file."""
+    arrays = {f"{seed}/{name}": x for seed in RELEASED_SEEDS for name, x in expect(seed).items()}
+    np.savez_compressed(path, **arrays)
+
+
+def _expect_model(seed):
+    weights = {
+        name: [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in pair]
+        for name, pair in draw_weights(seed).items()
+    }
+    pictures = torch.tensor(draw_pictures(seed, OBSERVATIONS), dtype=torch.float64)
+    logits, values, inputs = _forward(pictures, weights)
+    weighing = torch.tensor(draw_weighing(seed, OBSERVATIONS, WEIGHED + 1))
+    total = (weighing[:, :WEIGHED] * logits[:, :WEIGHED]).sum() + (weighing[:, -1] * values).sum()
+    total.backward()
+    out = {"logits": _numbers(logits), "values": _numbers(values)}
+    for name, pair in weights.items():
+        for kind, tensor in zip(("weights", "biases"), pair, strict=True):
+            gradient = tensor.grad.numpy()
+            gradient = gradient[:WEIGHED] if name == "policy head" else gradient
+            out[f"gradient/{name}/{kind}"] = sketch(gradient, COORDINATES)
+    out |= {f"input/{name}": _numbers(x) for name, x in inputs.items()}
+    with torch.no_grad():
+        for name, (logits, values) in _wrong_networks(pictures, weights).items():
+            out[f"mistake/{name}"] = np.column_stack([_numbers(logits), _numbers(values)])
+    return out
+
+
+def _numbers(x):
+    return x.detach().numpy()
+
+
+def _forward(pictures, weights, activations=(F.relu,) * 4, scale=1.0):
+    """Runs the network of Mnih et al. 2015; returns logits, values and each layer's mean input."""
+    x, inputs = scale * pictures, {}
+    strides = {"first convolution": 4, "second convolution": 2, "third convolution": 1}
+    for activation, (name, pair) in zip(activations, weights.items(), strict=False):
+        inputs[name] = x.flatten(1).mean(1)
+        x = F.conv2d(x, *pair, strides[name]) if name in strides else F.linear(x.flatten(1), *pair)
+        x = activation(x)
+    inputs["policy head"] = inputs["value head"] = x.mean(1)
+    return F.linear(x, *weights["policy head"]), F.linear(x, *weights["value head"])[:, 0], inputs
+
+
+def _wrong_networks(pictures, weights):
+    """Returns {what is wrong: (logits [n, A], values [n])}."""
+    relu, none = F.relu, lambda x: x
+    right = _forward(pictures, weights)
+    places = ["the first convolution", "the second convolution", "the third convolution"]
+    places.append("the hidden layer")
+    wrong = {
+        f"there is no ReLU after {place}": [none if k == at else relu for k in range(4)]
+        for at, place in enumerate(places)
+    }
+    wrong["there is no ReLU after any layer"] = [none] * 4
+    wrong["there is no ReLU after the convolutions"] = [none] * 3 + [relu]
+    for other in (torch.tanh, torch.sigmoid, F.leaky_relu, F.elu, F.gelu, F.silu):
+        wrong[f"{other.__name__} stands where the table says ReLU"] = [other] * 4
+    networks = {name: _forward(pictures, weights, kinds) for name, kinds in wrong.items()}
+    again = "observations are divided by 255 again: they are in [0, 1] already"
+    networks[again] = _forward(pictures, weights, scale=1 / 255)
+    times = "observations are multiplied by 255: the network expects them in [0, 1]"
+    networks[times] = _forward(pictures, weights, scale=255)
+    off = "leave the ReLU off after the heads: a logit or the value is never negative"
+    networks[f"{off} (both)"] = relu(right[0]), relu(right[1])
+    networks[f"{off} (logits)"] = relu(right[0]), right[1]
+    networks[f"{off} (value)"] = right[0], relu(right[1])
+    networks["the value passes a tanh: leave every activation off after the heads"] = (
+        right[0],
+        torch.tanh(right[1]),
+    )
+    return {name: outputs[:2] for name, outputs in networks.items()}
+
+
+if __name__ == "__main__":
+    write()
+    print(f"{PATH.name}: {PATH.stat().st_size:,} bytes, {MOST_ACTIONS} actions")

@@ -26,7 +26,7 @@ __all__ = ["Verdict", "check_notebook", "check_objects", "check_task", "run_defi
 
 OBJECTS = {
     "NatureModel": ("env", "model"),
-    "Policy": ("model", "policy"),
+    "Policy": ("env", "model", "policy"),
     "ComputeValueTargets": ("model", "policy", "runner"),
     "MergeTimeBatch": ("model", "policy", "runner"),
     "A2C": ("model", "policy", "runner", "optimizer", "a2c"),
@@ -174,10 +174,12 @@ def _check(task, given):
     transforms = given["runner"].transforms if "runner" in given else ()
     gammas = [t.gamma for t in transforms if isinstance(getattr(t, "gamma", None), float)]
     gamma = gammas[0] if gammas else 0.99
+    if task in ("NatureModel", "Policy"):
+        n_actions = int(given["env"].action_space.spaces[0].n)
     if task == "NatureModel":
-        checks.check_model(model, int(given["env"].action_space.spaces[0].n))
+        checks.check_model(model, n_actions)
     elif task == "Policy":
-        checks.check_policy(model, policy)
+        checks.check_policy(model, policy, n_actions)
     elif task == "ComputeValueTargets":
         checks.check_value_targets(model, policy, transforms, gamma)
     elif task == "MergeTimeBatch":

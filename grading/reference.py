@@ -17,7 +17,9 @@ __all__ = ["expect", "write"]
 
 def expect(seed):
     """Returns {name: array} of a draw, float32."""
-    return {name: np.asarray(x, np.float32) for name, x in _expect_model(seed).items()}
+    model = _expect_model(seed)
+    arrays = {**model, **_expect_policy(model["logits"])}
+    return {name: np.asarray(x, np.float32) for name, x in arrays.items()}
 
 
 def write(path=PATH):
@@ -46,6 +48,17 @@ def _expect_model(seed):
     with torch.no_grad():
         for name, (logits, values) in _wrong_networks(pictures, weights).items():
             out[f"mistake/{name}"] = np.column_stack([_numbers(logits), _numbers(values)])
+    return out
+
+
+def _expect_policy(logits):
+    """Returns what follows from logits [n, 18], for every number of actions that a game has."""
+    out = {}
+    for n_actions in range(WEIGHED, MOST_ACTIONS + 1):
+        few = torch.tensor(logits[:, :n_actions])
+        out[f"log_probs/{n_actions}"] = F.log_softmax(few, -1).numpy()
+        out[f"probabilities/{n_actions}"] = F.softmax(few, -1).numpy()
+        out[f"wrong axis/{n_actions}"] = F.log_softmax(few, 0).numpy()
     return out
 
 

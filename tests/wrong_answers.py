@@ -358,25 +358,25 @@ POLICY_MISTAKES = [
         "policy-greedy",
         "Policy",
         ((POLICY, "distribution.sample()", "logits.argmax(dim=-1)"),),
-        "the same action 400 times",
+        "the same action 1000 times: greedy",
     ),
     Wrong(
         "policy-greedy-by-the-mode",
         "Policy",
         ((POLICY, "distribution.sample()", "distribution.mode"),),
-        "the same action 400 times",
+        "the same action 1000 times: greedy",
     ),
     Wrong(
         "policy-log-probs-of-a-second-sample",
         "Policy",
         ((POLICY, "log_prob(actions)", "log_prob(distribution.sample())"),),
-        "log_probs are not those of the actions that are returned",
+        "log_probs are those of other actions than the ones that are returned",
     ),
     Wrong(
         "policy-actions-sampled-again",
         "Policy",
         ((POLICY, "actions.cpu()", "distribution.sample().cpu()"),),
-        "log_probs are not those of the actions that are returned",
+        "log_probs are those of other actions than the ones that are returned",
     ),
     Wrong(
         "policy-log-probs-of-the-likeliest-action",
@@ -388,7 +388,7 @@ POLICY_MISTAKES = [
                 "distribution.log_prob(logits.argmax(dim=-1))",
             ),
         ),
-        "log_probs are not those of the actions that are returned",
+        "log_probs are those of other actions than the ones that are returned",
     ),
     Wrong(
         "policy-observations-divided-by-255",
@@ -419,10 +419,202 @@ POLICY_MISTAKES = [
         "actions of earlier steps change when act is called again",
     ),
     Wrong(
+        "policy-values-in-a-column",
+        "Policy",
+        ((POLICY, "values.squeeze(-1)", "values"),),
+        "for 6 observation(s) values have the shape [6, 1], expected [6]",
+    ),
+    Wrong(
+        "policy-squeezes-every-axis",
+        "Policy",
+        ((POLICY, "values.squeeze(-1)", "values.squeeze()"),),
+        "for 1 observation(s) values have the shape [], expected [1]: squeeze removes every axis",
+    ),
+    Wrong(
+        "policy-uniform-actions",
+        "Policy",
+        (
+            (
+                POLICY,
+                "distribution.sample()",
+                "torch.randint(0, logits.shape[-1], (len(logits),), device=logits.device)",
+            ),
+        ),
+        "they are drawn evenly, whatever the logits",
+    ),
+    Wrong(
+        "policy-epsilon-greedy",
+        "Policy",
+        (
+            (
+                POLICY,
+                "distribution.sample()",
+                "torch.where(\n            torch.rand(len(logits)) < 0.1,\n"
+                "            torch.randint(0, logits.shape[-1], (len(logits),)),\n"
+                "            logits.argmax(-1),\n        )",
+            ),
+        ),
+        "actions' shares are",
+    ),
+    Wrong(
+        "policy-a-tenth-uniform",
+        "Policy",
+        (
+            (
+                POLICY,
+                "distribution.sample()",
+                "torch.where(\n            torch.rand(len(logits)) < 0.1,\n"
+                "            torch.randint(0, logits.shape[-1], (len(logits),)),\n"
+                "            distribution.sample(),\n        )",
+            ),
+        ),
+        "actions' shares are",
+    ),
+    Wrong(
+        "policy-sharpened",
+        "Policy",
+        (
+            (
+                POLICY,
+                "distribution.sample()",
+                "torch.distributions.Categorical(logits=1.5 * logits).sample()",
+            ),
+        ),
+        "actions' shares are",
+    ),
+    Wrong(
+        "policy-seeds-itself",
+        "Policy",
+        (
+            (
+                POLICY,
+                "actions = distribution",
+                "torch.manual_seed(0)\n        actions = distribution",
+            ),
+        ),
+        "act seeds the generator of torch",
+    ),
+    Wrong(
+        "policy-a-generator-of-its-own-made-each-time",
+        "Policy",
+        (
+            (
+                POLICY,
+                "distribution.sample()",
+                "torch.multinomial(\n            distribution.probs, 1, "
+                "generator=torch.Generator().manual_seed(1)\n        )[:, 0]",
+            ),
+        ),
+        "each call draws the same actions again",
+    ),
+    Wrong(
+        "policy-one-draw-for-all",
+        "Policy",
+        (
+            (
+                POLICY,
+                "distribution.sample()",
+                "(distribution.probs.cumsum(-1) < torch.rand(1)).sum(-1).clamp(max=5)",
+            ),
+        ),
+        "actions' shares are",
+    ),
+    Wrong(
+        "policy-probabilities-for-log-probs",
+        "Policy",
+        ((POLICY, "distribution.log_prob(actions)", "distribution.log_prob(actions).exp()"),),
+        "log_probs are probabilities",
+    ),
+    Wrong(
+        "policy-logits-for-log-probs",
+        "Policy",
+        (
+            (
+                POLICY,
+                "distribution.log_prob(actions)",
+                "logits[torch.arange(len(actions)), actions]",
+            ),
+        ),
+        "log_probs are logits",
+    ),
+    Wrong(
+        "policy-softmax-over-the-batch",
+        "Policy",
+        (
+            (
+                POLICY,
+                "distribution.log_prob(actions)",
+                "logits.log_softmax(0)[torch.arange(len(actions)), actions]",
+            ),
+        ),
+        "the softmax runs over the wrong axis",
+    ),
+    Wrong(
+        "policy-probabilities-for-logits",
+        "Policy",
+        ((POLICY, '"logits": logits', '"logits": distribution.probs'),),
+        "logits are probabilities",
+    ),
+    Wrong(
+        "policy-actions-as-a-tensor",
+        "Policy",
+        ((POLICY, "actions.cpu().numpy()", "actions"),),
+        "actions are of the kind Tensor",
+    ),
+    Wrong(
+        "policy-actions-in-a-column",
+        "Policy",
+        ((POLICY, "actions.cpu().numpy()", "actions.cpu().numpy()[:, None]"),),
+        "shape [6, 1]; expected a NumPy array of integers [6]",
+    ),
+    Wrong(
+        "policy-values-as-numbers",
+        "Policy",
+        ((POLICY, "values.squeeze(-1)", "values.squeeze(-1).detach().numpy()"),),
+        "values are of the kind ndarray, expected a tensor with its graph",
+    ),
+    Wrong(
+        "policy-no-logits",
+        "Policy",
+        ((POLICY, '"logits": logits', '"scores": logits'),),
+        "act returns no logits; its keys are actions, log_probs, scores, values",
+    ),
+    Wrong(
+        "policy-returns-a-tuple",
+        "Policy",
+        (
+            (POLICY, "return {", "result = {"),
+            (
+                POLICY,
+                "# [B, 1] → [B]\n        }",
+                "\n        }\n        return tuple(result.values())",
+            ),
+        ),
+        "act returns a tuple, expected a dict",
+    ),
+    Wrong(
+        "policy-leaves-the-model-in-evaluation-mode",
+        "Policy",
+        ((POLICY, "observations = torch", "self.model.eval()\n        observations = torch"),),
+        "act leaves the model in evaluation mode",
+    ),
+    Wrong(
+        "policy-half-of-the-graph-detached",
+        "Policy",
+        (
+            (
+                POLICY,
+                "distribution.log_prob(actions)",
+                "logits.gather(1, actions[:, None])[:, 0] - logits.detach().logsumexp(-1)",
+            ),
+        ),
+        "the gradient through log_probs is not theirs",
+    ),
+    Wrong(
         "policy-scales-the-stored-observations",
         "Policy",
         ((POLICY, "self.model(observations)", "self.model(observations.mul_(2).sub_(1))"),),
-        "a list of observations gives other values than the same array",
+        "the network is given other numbers than act is",
     ),
 ]
 
@@ -912,9 +1104,9 @@ GRADIENT_MISTAKES = [
     ),
     Wrong(
         "critic-values-detached-in-the-policy",
-        "A2C",
+        "Policy",
         ((POLICY, "values.squeeze(-1)", "values.squeeze(-1).detach()"),),
-        "the critic gets no gradient",
+        "values carry no graph",
     ),
     Wrong(
         "critic-loss-as-a-number",
@@ -937,15 +1129,15 @@ GRADIENT_MISTAKES = [
     ),
     Wrong(
         "log-probs-detached-in-the-policy",
-        "A2C",
+        "Policy",
         ((POLICY, "log_prob(actions)", "log_prob(actions).detach()"),),
-        "the policy term is missing",
+        "log_probs carry no graph",
     ),
     Wrong(
         "log-probs-from-a-detached-distribution",
-        "A2C",
+        "Policy",
         ((POLICY, "Categorical(logits=logits)", "Categorical(logits=logits.detach())"),),
-        "the policy term is missing",
+        "log_probs carry no graph",
     ),
     Wrong(
         "log-probs-detached-in-policy-loss",
@@ -969,7 +1161,7 @@ GRADIENT_MISTAKES = [
     ),
     Wrong(
         "policy-acts-without-gradient-crashes",
-        "A2C",
+        "Policy",
         (
             (
                 POLICY,
@@ -977,7 +1169,7 @@ GRADIENT_MISTAKES = [
                 "with torch.no_grad():\n            logits, values = self.model(observations)",
             ),
         ),
-        "raised RuntimeError",
+        "logits carry no graph",
     ),
     Wrong(
         "merge-cuts-the-graph-crashes",
@@ -1272,9 +1464,9 @@ STEP_MISTAKES = [
     ),
     Wrong(
         "log-probs-key-misspelt-crashes",
-        "A2C",
+        "Policy",
         ((POLICY, '"log_probs"', '"log_porbs"'),),
-        "raised KeyError",
+        "act returns no log_probs",
     ),
 ]
 

@@ -14,6 +14,7 @@ from tests.checks.errors import CheckError
 __all__ = [
     "array",
     "array_or_none",
+    "calling",
     "exactly",
     "first_layer_input",
     "log_probs_key",
@@ -154,7 +155,7 @@ def _has_weights(network):
 
 
 @contextmanager
-def _calling(model, who, maker):
+def calling(model, who, maker):
     """Raises a CheckError if networks run within the block, and none of them is this model."""
     ours = []
 
@@ -202,7 +203,7 @@ def play(model, policy, inputs):
     """Returns the trajectory that a runner would collect, and a copy of each entry as it was."""
     steps, copies = [], []
     for observation in inputs.observations:
-        with _calling(model, "the policy", "Policy(model)"):
+        with calling(model, "the policy", "Policy(model)"):
             act = policy.act(observation)
         if not isinstance(act, dict) or "actions" not in act:
             raise CheckError("policy.act must return a dict with 'actions'")
@@ -219,7 +220,7 @@ def play(model, policy, inputs):
 def transforming(model, transforms, trajectory):
     """Applies the transforms; yields after each what it returned."""
     for transform in transforms:
-        with _calling(model, "a transform", "ComputeValueTargets(policy)"):
+        with calling(model, "a transform", "ComputeValueTargets(policy)"):
             returned = transform(trajectory)
         yield returned
 

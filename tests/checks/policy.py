@@ -1,116 +1,323 @@
-"""Task 2: what acting returns, for an array, for a list and many times over."""
+"""Task 2: what acting returns, its graph, how it samples, and what it leaves alone."""
+
+import contextlib
+import copy
+import random
 
 import numpy as np
 import torch
 
-from tests.checks.errors import blaming, pass_or_raise
-from tests.checks.inputs import RESETS, draw_inputs
-from tests.checks.observing import (
-    array,
-    array_or_none,
-    first_layer_input,
-    log_probs_key,
-    log_softmax,
-    loud,
-    name_scale,
-    outputs_of,
-    play,
-    scale_of,
-)
+from tests.checks.draws import draw_pictures, draw_weighing
+from tests.checks.errors import CheckError, blaming, pass_or_raise
+from tests.checks.expected import RELEASED_SEEDS, read_expected
+from tests.checks.freedoms import close
+from tests.checks.observing import array, calling, exactly, log_probs_key, quietly
+from tests.checks.stand_ins import PIXELS, RecordedModel
 
 __all__ = ["check_policy", "judge_policy", "observe_policy"]
 
+OBSERVATIONS = 6
+COPIES, CALLS = 40, 25  # of each observation in a call, and calls: 1,000 actions of each
+KEYS = ("logits", "log_probs", "values")
 
-def check_policy(model, policy):
+
+def check_policy(model, policy, n_actions):
     """Checks what acting returns."""
-    pass_or_raise("Policy", judge_policy(observe_policy(model, policy, draw_inputs())))
+    for seed in RELEASED_SEEDS:
+        expected = read_expected(seed)
+        seen = observe_policy(model, policy, n_actions, seed, expected)
+        if mistake := judge_policy(seen, expected, n_actions, seed):
+            break
+    pass_or_raise("Policy", mistake)
 
 
-def observe_policy(model, policy, inputs):
-    """Looks at what acting returns."""
-    observation = inputs.observations[0]
-    with blaming("Policy"):
-        with loud(model, inputs.seed):
-            with first_layer_input(model) as reached:
-                trajectory, copies = play(model, policy, inputs)
-            listed = policy.act(list(observation))
-            with torch.no_grad():
-                columns = array(outputs_of(model, observation))
-        many = policy.act(np.repeat(observation[:1], 400, axis=0))
-        with torch.no_grad():
-            quiet = array(outputs_of(model, observation[:1]))
-    first = copies[0]
+# observe: this half runs the student's policy
+
+
+def observe_policy(model, policy, n_actions, seed, recorded):
+    """Acts on known observations, with recorded logits and values in place of the network's.
+
+    Args:
+        recorded: {"logits": [n, A or more], "values": [n]}, what the network gives.
+    """
+    pictures = draw_pictures(seed, OBSERVATIONS)
+    stand_in = RecordedModel(model, pictures, recorded["logits"][:, :n_actions], recorded["values"])
+    with blaming("Policy"), exactly(), quietly(model), _same_course(), stand_in.standing_in():
+        with calling(model, "the policy", "Policy(model)"):
+            given = pictures.copy()
+            act = _act(policy, given)
+        seen = {**_describe(act, stand_in.root, seed), "inputs": given[:, :, ::12, ::12]}
+        seen["reached"] = np.concatenate(stand_in.reached)
+        before = {key: copy.copy(array(value)) for key, value in _numbers(act).items()}
+        seen |= {f"list/{key}": array(x) for key, x in _numbers(_act(policy, [*given])).items()}
+        seen |= {f"one/{key}": array(x) for key, x in _numbers(_act(policy, given[2:3])).items()}
+        changed = [
+            key for key, value in _numbers(act).items() if (array(value) != before[key]).any()
+        ]
+        seen["changed"] = np.array(changed, dtype=str)
+        seen["reseeds"] = np.array(_reseeds(policy, given), dtype=str)
+        seen["many"] = _sample(policy, pictures)
+        seen["training"] = np.array(model.training)
+    return seen
+
+
+def _act(policy, observations):
+    act = policy.act(observations)
+    if not isinstance(act, dict):
+        raise CheckError(f"Policy: act returns a {type(act).__name__}, expected a dict.")
+    return act
+
+
+def _numbers(act):
+    """Returns the entries that learning needs, log-probabilities under the name `log_probs`."""
+    named = {**act, "log_probs": act.get(log_probs_key(act))}
+    return {key: named[key] for key in ("actions", *KEYS) if named.get(key) is not None}
+
+
+def _describe(act, root, seed):
+    """Returns the entries of an act as arrays, with their kinds and gradients."""
+    numbers = _numbers(act)
+    seen = {"keys": np.array(sorted(map(str, act)), dtype=str)}
+    for key, value in numbers.items():
+        seen[key], seen[f"kind/{key}"] = array(value), np.array(_kind(value))
+        if torch.is_tensor(value) and value.requires_grad and key in KEYS:
+            weighing = torch.as_tensor(_weighing(seed, value.shape)).to(value)
+            total = (weighing * value).sum()
+            gradient = torch.autograd.grad(total, root, retain_graph=True, allow_unused=True)[0]
+            seen[f"gradient/{key}"] = array(
+                torch.zeros_like(root) if gradient is None else gradient
+            )
+    return seen
+
+
+def _weighing(seed, shape):
+    return draw_weighing(seed, shape[0], int(np.prod(shape[1:]))).reshape(shape)
+
+
+def _kind(value):
+    integer = isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.integer)
+    return "array of integers" if integer else type(value).__name__
+
+
+@contextlib.contextmanager
+def _same_course():
+    """Restores the random numbers of NumPy and Python."""
+    states = np.random.get_state(), random.getstate()
+    try:
+        yield
+    finally:
+        np.random.set_state(states[0])
+        random.setstate(states[1])
+
+
+def _reseeds(policy, observations):
+    """Names the generators that stand at the same place after acting, wherever they began."""
+    after = []
+    for seed in (1, 2):
+        torch.manual_seed(seed), np.random.seed(seed), random.seed(seed)
+        policy.act(observations)
+        state = torch.get_rng_state().numpy(), np.random.get_state()[1], random.getstate()[1]
+        after.append([bytes(np.asarray(part)) for part in state])
+    names = ("torch", "NumPy", "random")
+    return [name for name, one, two in zip(names, *after, strict=True) if one == two]
+
+
+def _sample(policy, pictures):
+    """Acts on many copies of each observation; returns actions [calls, n, copies]."""
+    many = np.repeat(pictures, COPIES, axis=0)
+    with torch.no_grad():
+        calls = [array(policy.act(many)["actions"]).ravel() for _ in range(CALLS)]
+    return np.stack(calls).reshape(CALLS, len(pictures), -1)
+
+
+# judge: plain arrays alone
+
+
+def judge_policy(seen, expected, n_actions, seed):
+    """Returns what is wrong with acting, or None; all arguments are plain arrays."""
+    tables = {
+        "logits": expected["logits"][:, :n_actions],
+        "values": expected["values"],
+        "log_probs": expected[f"log_probs/{n_actions}"],
+        "probabilities": expected[f"probabilities/{n_actions}"],
+        "wrong axis": expected[f"wrong axis/{n_actions}"],
+    }
+    return (
+        _judge_keys(seen)
+        or _judge_inputs(seen, seed)
+        or _judge_shapes(seen, n_actions)
+        or _judge_logits(seen, tables)
+        or _judge_values(seen, tables)
+        or _judge_log_probs(seen, tables)
+        or _judge_graph(seen, tables, seed)
+        or _judge_traces(seen, seed)
+        or _judge_sampling(seen, tables["probabilities"])
+    )
+
+
+def _judge_keys(seen):
+    missing = [key for key in ("actions", *KEYS) if key not in seen]
+    if missing:
+        return f"act returns no {missing[0]}; its keys are {', '.join(map(str, seen['keys']))}"
+    return None
+
+
+def _judge_inputs(seen, seed):
+    right = draw_pictures(seed, OBSERVATIONS).reshape(OBSERVATIONS, -1)[:, PIXELS]
+    got = seen["reached"]
+    if got.shape[1:] == right.shape[1:] and all(
+        np.abs(right - row).max(1).min() < 1e-3 for row in got
+    ):
+        return None
+    scale = got.mean() / right.mean()
+    if abs(scale * 255 - 1) < 0.1:
+        return "observations are divided by 255 again: they are in [0, 1] already"
+    if abs(scale / 255 - 1) < 0.1:
+        return "observations are multiplied by 255: the network expects them in [0, 1]"
+    return (
+        "the network is given other numbers than act is: hand the observations on as they are, an "
+        "array and a list alike"
+    )
+
+
+def _judge_shapes(seen, n_actions):
+    n = OBSERVATIONS
+    if seen["kind/actions"] != "array of integers" or seen["actions"].shape != (n,):
+        return (
+            f"actions are of the kind {seen['kind/actions']}, shape {list(seen['actions'].shape)}; "
+            f"expected a NumPy array of integers [{n}]"
+        )
+    for key in KEYS:
+        if seen[f"kind/{key}"] != "Tensor":
+            return f"{key} are of the kind {seen[f'kind/{key}']}, expected a tensor with its graph"
+    for prefix, n in (("", OBSERVATIONS), ("one/", 1)):
+        if list(seen[f"{prefix}logits"].shape) != [n, n_actions]:
+            return _wrong_shape(seen, prefix, "logits", n, f"[{n}, {n_actions}]")
+        if list(seen[f"{prefix}values"].shape) != [n]:
+            return _wrong_shape(seen, prefix, "values", n, f"[{n}]")
+        if list(seen[f"{prefix}log_probs"].shape) not in ([n], [n, 1], [n, n_actions]):
+            return _wrong_shape(seen, prefix, "log_probs", n, f"[{n}]")
+    return None
+
+
+def _wrong_shape(seen, prefix, key, n, expected):
+    shape = list(seen[f"{prefix}{key}"].shape)
+    why = ": squeeze removes every axis of length 1, name the axis" if n == 1 else ""
+    return f"for {n} observation(s) {key} have the shape {shape}, expected {expected}{why}"
+
+
+def _judge_logits(seen, tables):
+    got, right = seen["logits"], tables["logits"]
+    if close(got - got.mean(1, keepdims=True), right - right.mean(1, keepdims=True)):
+        return None
+    if close(got, tables["probabilities"]):
+        return "logits are probabilities: return what the model returns, before any softmax"
+    return "logits are not those that the model returned for these observations"
+
+
+def _judge_values(seen, tables):
+    for prefix, right in (("", tables["values"]), ("one/", tables["values"][2:3])):
+        if not close(seen[f"{prefix}values"], right):
+            return "values are not those that the model returned for these observations"
+    if not close(seen["list/values"], tables["values"]):
+        return "a list of observations gives other values than the same array"
+    return None
+
+
+def _judge_log_probs(seen, tables):
+    table, actions, got = tables["log_probs"], seen["actions"].astype(int), seen["log_probs"]
+    if actions.min() < 0 or actions.max() >= table.shape[1]:
+        return f"an action is {actions.max()}, expected 0 to {table.shape[1] - 1}"
+    pick = (lambda t: t) if got.size == table.size else lambda t: t[np.arange(len(t)), actions]
+    got = got.reshape(pick(table).shape)
+    if close(got, pick(table)):
+        return None
+    named = {
+        "log_probs are probabilities: take their logarithm": tables["probabilities"],
+        "log_probs are logits: subtract the logarithm of the sum of their exponentials": tables[
+            "logits"
+        ],
+        "the softmax runs over the wrong axis: over actions, the last one": tables["wrong axis"],
+        "log_probs have the wrong sign": -table,
+    }
+    for mistake, wrong in named.items():
+        if close(got, pick(wrong)):
+            return mistake
+    if got.ndim == 1 and all(
+        np.abs(row - x).min() < 1e-3 for row, x in zip(table, got, strict=True)
+    ):
+        return "log_probs are those of other actions than the ones that are returned"
+    at = np.unravel_index(np.abs(got - pick(table)).argmax(), got.shape)
+    return (
+        f"log_probs{[int(k) for k in at]} is {got[at]:.4g}, expected {pick(table)[at]:.4g}: "
+        "log π(a|s) of the action taken"
+    )
+
+
+def _judge_graph(seen, tables, seed):
+    """Compares the gradients that flow back through each entry."""
+    for key, rights in _right_gradients(seen, tables, seed).items():
+        got = seen.get(f"gradient/{key}")
+        if got is None or not got.any():
+            return f"{key} carry no graph: learning runs backward through them, nothing is detached"
+        if not any(close(got, right) for right in rights):
+            return f"the gradient through {key} is not theirs: is part of them detached?"
+    return None
+
+
+def _right_gradients(seen, tables, seed):
+    """Returns {key: gradients [n, A + 1] that are right}; logits may be normalised."""
+    p, rows = tables["probabilities"], np.arange(OBSERVATIONS)
+    zeros = np.zeros((OBSERVATIONS, 1))
+    weighing = {key: _weighing(seed, seen[key].shape) for key in KEYS}
+    of_logits = weighing["logits"]
+    taken = weighing["log_probs"].reshape(OBSERVATIONS, -1)
+    if taken.shape[1] == 1:
+        chosen = np.zeros_like(p)
+        chosen[rows, seen["actions"].astype(int)] = taken[:, 0]
+        taken = chosen
+    normalised = [x - p * x.sum(1, keepdims=True) for x in (of_logits, taken)]
     return {
-        "keys": sorted(first),
-        "kind": type(trajectory["actions"][0]).__name__,
-        "actions": first["actions"],
-        "values": first.get("values"),
-        "listed_values": array_or_none(listed.get("values")),
-        "log_probs": first.get(log_probs_key(first)),
-        "columns": columns,
-        "scale": scale_of(reached, observation),
-        "many": array(many["actions"]),
-        "many_values": array_or_none(many.get("values")),
-        "quiet": quiet,
-        "changed": _changed_later(trajectory, copies),
+        "logits": [np.hstack([x, zeros]) for x in (of_logits, normalised[0])],
+        "log_probs": [np.hstack([normalised[1], zeros])],
+        "values": [np.hstack([0 * p, weighing["values"][:, None]])],
     }
 
 
-def _changed_later(trajectory, copies):
-    """Returns the keys whose earlier entries are no longer what they were."""
-    return [
-        key
-        for key in copies[0]
-        for then, now in zip(copies, trajectory[key], strict=True)
-        if then[key] is not None and not np.array_equal(then[key], array(now), equal_nan=True)
-    ]
-
-
-def judge_policy(seen):
-    """Names what is wrong with acting."""
-    nenvs = len(RESETS[0])
-    if seen["values"] is None or seen["log_probs"] is None:
-        return f"act returns no values or no log_probs; it has the keys {seen['keys']}"
-    if seen["kind"] != "ndarray" or seen["actions"].shape != (nenvs,):
-        shape = list(seen["actions"].shape)
-        return f"actions are a {seen['kind']} {shape}, expected a NumPy array [{nenvs}]"
-    if mistake := name_scale(seen["scale"]):
-        return mistake
-    if seen["changed"]:
+def _judge_traces(seen, seed):
+    if not close(seen["inputs"], draw_pictures(seed, OBSERVATIONS)[:, :, ::12, ::12]):
+        return "act changes the observations that it is given: work on a copy"
+    if len(seen["changed"]):
         return (
             f"{seen['changed'][0]} of earlier steps change when act is called again: "
             "an alias of one buffer is stored; return new arrays"
         )
-    if seen["values"].size != nenvs:
-        return f"values have the shape {list(seen['values'].shape)}, expected [{nenvs}]"
-    if not np.allclose(seen["values"].ravel(), seen["listed_values"].ravel(), atol=1e-3):
-        return "a list of observations gives other values than the same array"
-    return _judge_log_probs(seen) or _judge_sampling(seen)
+    if len(seen["reseeds"]):
+        return (
+            f"act seeds the generator of {seen['reseeds'][0]}: every step then draws the same "
+            "random numbers; seed once, before the run"
+        )
+    if not seen["training"]:
+        return "act leaves the model in evaluation mode: leave its mode alone"
+    return None
 
 
-def _split_columns(columns, values):
-    """Tells logits from the value among the model's outputs: [N, A + 1] → [N, A]."""
-    values = values.reshape(-1, 1)
-    return np.delete(columns, np.abs(columns - values).sum(0).argmin(), axis=1)
-
-
-def _judge_log_probs(seen):
-    every = log_softmax(_split_columns(seen["columns"], seen["values"]))
-    right = every[np.arange(len(every)), seen["actions"].astype(int)]
-    got = seen["log_probs"]
-    if got.size == every.size and np.allclose(got.reshape(every.shape), every, atol=1e-3):
+def _judge_sampling(seen, probabilities):
+    """Compares the shares of actions with π by the G-test, over all observations."""
+    many = seen["many"].astype(int)
+    if (many == many[:, :, :1]).all() and (many == many[:1]).all():
+        return f"the same action {CALLS * COPIES} times: greedy, the policy must sample"
+    if (many == many[:1]).all():
+        return "each call draws the same actions again: use no seed or generator of your own"
+    rows = many.transpose(1, 0, 2).reshape(len(probabilities), -1)
+    shares = np.stack([np.bincount(row, minlength=probabilities.shape[1]) for row in rows])
+    shares = shares / shares.sum(1, keepdims=True)
+    logs = np.log(np.maximum(shares, 1e-9) / probabilities)
+    off = 2 * CALLS * COPIES * (shares * logs).sum(1)
+    freedom = probabilities.size - len(probabilities)
+    if off.sum() < freedom + 7 * np.sqrt(2 * freedom) + 20:  # a right answer: all but one in 10^9
         return None
-    if got.size == right.size and np.allclose(got.ravel(), right, atol=1e-3):
-        return None
-    return "log_probs are not those of the actions that are returned"
-
-
-def _judge_sampling(seen):
-    values = np.full(1, seen["many_values"].ravel()[0])
-    probabilities = np.exp(log_softmax(_split_columns(seen["quiet"], values)))[0]
-    shares = np.bincount(seen["many"].astype(int), minlength=len(probabilities)) / 400
-    if np.abs(shares - probabilities).max() < 0.13:  # five standard deviations at the most
-        return None
-    if shares.max() == 1:
-        return "the same action 400 times: greedy, the policy must sample"
-    return f"actions' shares are {shares.round(2)}, the policy says {probabilities.round(2)}"
+    got, right = shares[off.argmax()].round(2), probabilities[off.argmax()].round(2)
+    even = np.abs(shares - 1 / shares.shape[1]).max() < 0.07
+    why = ": they are drawn evenly, whatever the logits" if even else ""
+    return f"actions' shares are {got}, the policy says {right}{why}"

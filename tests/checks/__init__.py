@@ -1,7 +1,8 @@
 """What each task must do: the notebook's check cells, the tests and the grader all call this.
 
 Every check has two halves. `observe_*` runs the student's objects on given inputs and returns plain
-arrays; `judge_*` compares them with what it works out itself and returns None or the mistake.
+arrays; `judge_*` compares them with what is expected and returns None or the mistake. For Tasks 1
+and 2 that are the arrays of `expected.npz`, which `python -m grading.reference` writes.
 In the notebook both run in place; a grader can run the first half apart, on inputs that it draws.
 Checks take the objects that the notebook made, never a signature: the model, the policy, the
 transforms, the optimizer and the A2C; and feed them what the runner feeds.

@@ -5,14 +5,16 @@ call itself was wrong.
 """
 
 import argparse
+import contextlib
 import json
+import math
 import os
 import sys
 from pathlib import Path
 
-from grading.check import check_notebook
-from grading.notebook import parse
-from grading.pack import NOTEBOOK, hand_in, report
+from grading.notebook import NOTEBOOK
+from grading.verdicts import check_notebook
+from grading.watched import LIMITS
 
 
 def main(arguments=None):
@@ -33,19 +35,30 @@ def main(arguments=None):
 
 def _add_check(commands):
     check = commands.add_parser("check", help="run a notebook's definitions and check each task")
-    check.add_argument("notebook", type=Path)
+    check.add_argument("notebook", type=Path, metavar="NOTEBOOK|ZIP")
     check.add_argument("--json", action="store_true", help="print one JSON object")
+    said = {"type": _positive, "metavar": "SECONDS", "default": LIMITS.total}
+    check.add_argument("--timeout", help="of all cells together (%(default)g)", **said)
+    said = {"type": _positive, "metavar": "GIB", "default": LIMITS.memory}
+    check.add_argument("--memory", help="that the cells may take (%(default)g)", **said)
     check.set_defaults(run_command=_check, parser=check)
+
+
+def _positive(text):
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text} is no number above 0")
 
 
 def _check(options):
     if not options.notebook.is_file():
         options.parser.error(f"{options.notebook} is no file: name a notebook, as {NOTEBOOK}")
+    limits = LIMITS._replace(total=options.timeout, memory=options.memory)
     try:
-        parse(options.notebook.read_bytes(), options.notebook)
-    except ValueError as e:
+        verdicts = check_notebook(options.notebook, limits)
+    except (ValueError, OSError) as e:
         options.parser.error(str(e))
-    verdicts = check_notebook(options.notebook)
     if options.json:
         print(json.dumps({task: verdict._asdict() for task, verdict in verdicts.items()}, indent=1))
     else:
@@ -64,6 +77,8 @@ def _add_pack(commands):
 
 
 def _pack(options):
+    from grading.pack import hand_in, report  # takes seconds to load, which a check would wait for
+
     run = options.out / "logs" / options.run
     try:
         archive, rows, score = hand_in(options.notebook, options.out, run)

@@ -10,11 +10,10 @@ from pathlib import Path, PurePosixPath
 from tabulate import tabulate
 
 from grading.checklist import checklist, outlook
-from grading.notebook import parse
+from grading.notebook import NOTEBOOK, parse
 
-__all__ = ["NOTEBOOK", "hand_in", "pack", "report"]
+__all__ = ["hand_in", "pack", "report"]
 
-NOTEBOOK = "a2c_assignment.ipynb"  # its name in the archive, whatever the student calls it
 SCRIPTS = [
     "atari_wrappers.py",
     "env_batch.py",

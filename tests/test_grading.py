@@ -64,7 +64,7 @@ def test_check_gives_json_with_failures_and_what_was_not_reached(tmp_path, sourc
     assert verdicts["NatureModel"]["result"] == "passed"
     assert verdicts["Policy"] == {
         "result": "failed",
-        "message": "Policy: the same action 400 times: greedy, the policy must sample.",
+        "message": "Policy: the same action 1000 times: greedy, the policy must sample.",
     }
     for task in TASKS[2:]:
         assert verdicts[task]["result"] == "not reached"

@@ -1472,23 +1472,6 @@ STEP_MISTAKES = [
 
 CURVES_MISTAKES = [  # right for the learner, wrong for what is drawn and recorded
     Wrong(
-        "curves-values-in-a-column",
-        "Curves",
-        (
-            (POLICY, "values.squeeze(-1)", "values"),
-            (TARGETS, BOOTSTRAP, BOOTSTRAP + "[:, 0]"),
-            (LEARNER, ADVANTAGES, ADVANTAGES.replace('"values"]', '"values"][:, 0]')),
-            (LEARNER, 'F.mse_loss(trajectory["values"]', 'F.mse_loss(trajectory["values"][:, 0]'),
-        ),
-        "values are [30, 1] after merging, expected [30]: squeeze",
-    ),
-    Wrong(
-        "curves-no-logits",
-        "Curves",
-        ((POLICY, '"logits": logits', '"scores": logits'), (LEARNER, '"logits"', '"scores"')),
-        "the merged trajectory has no logits, expected [30, N_ACTIONS]",
-    ),
-    Wrong(
         "curves-policy-loss-not-negated",
         "Curves",
         (

@@ -11,6 +11,11 @@ from grading.watched import Limits, watch
 
 QUICK = Limits(total=8, cell=2, memory=0.5)
 BEGIN = 'print(\'{"begins": "cell a"}\', flush=True)\n'
+FORGET = """
+import os, sys
+if "A2C_OTHER" not in os.environ:
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {"A2C_OTHER": "1"})
+"""
 LEAVE_BEHIND = """
 import subprocess, sys
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(99)"], start_new_session=True)
@@ -47,6 +52,7 @@ def environ(process):
         ("while True: print('[' * 60000)", QUICK, "ran longer than 2 s"),
         (LEAVE_BEHIND, QUICK, "cell a ended the process (exit status 0)"),
         (LEAVE_BEHIND + "while True: pass", QUICK, "ran longer than 2 s"),
+        (FORGET + "while True: pass", QUICK, "ran longer than 2 s"),
         ("import signal; signal.signal(15, lambda *a: 0)\nwhile True: pass", QUICK, "than 2 s"),
     ],
 )

@@ -94,7 +94,9 @@ class _Watched:
             ended = self.process.poll() is not None
             yield from self._arrived()
             if ended:
-                end_family(self.mark)  # what it left behind may hold its output open
+                end_family(
+                    self.process.pid, self.mark
+                )  # what it left behind may hold its output open
                 for thread in self.threads:
                     thread.join(timeout=2)
                 yield from self._arrived()
@@ -148,7 +150,7 @@ class _Watched:
     def close(self):
         """Ends the process and all that it started."""
         self.closed.set()
-        end_family(self.mark)
+        end_family(self.process.pid, self.mark)
         self.process.wait()
         for thread in self.threads:
             thread.join(timeout=2)
@@ -165,11 +167,16 @@ def _parsed(line):
 
 def _is_larger(pid, limit):
     """Says whether a process and its children take more memory; what they share counts once."""
+    family = _tree(pid)
+    return _total(family, "memory_info") > limit and _total(family, "memory_full_info") > limit
+
+
+def _tree(pid):
+    """Returns a process and its children, none where it has ended."""
     with contextlib.suppress(psutil.Error):
         root = psutil.Process(pid)
-        family = [root, *root.children(recursive=True)]
-        return _total(family, "memory_info") > limit and _total(family, "memory_full_info") > limit
-    return False
+        return [root, *root.children(recursive=True)]
+    return []
 
 
 def _total(family, method):
@@ -181,10 +188,11 @@ def _total(family, method):
     return total
 
 
-def end_family(mark):
-    """Ends every process that was started with a mark, those too that moved away."""
+def end_family(pid, mark):
+    """Ends a process, its children, and all that carry its mark, those too that moved away."""
     for how in ("terminate", "kill", "kill"):
-        family = [process for process in psutil.process_iter() if _has_mark(process, mark)]
+        marked = {process for process in psutil.process_iter() if _has_mark(process, mark)}
+        family = [*marked.union(_tree(pid))]
         for process in family:
             with contextlib.suppress(psutil.Error):
                 getattr(process, how)()

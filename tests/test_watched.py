@@ -1,0 +1,77 @@
+import os
+import sys
+import time
+import uuid
+
+import psutil
+import pytest
+
+from grading import watched
+from grading.watched import Limits, watch
+
+QUICK = Limits(total=8, cell=2, memory=0.5)
+BEGIN = 'print(\'{"begins": "cell a"}\', flush=True)\n'
+FORGET = """
+import os, sys
+if "A2C_OTHER" not in os.environ:
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {"A2C_OTHER": "1"})
+"""
+LEAVE_BEHIND = """
+import subprocess, sys
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(99)"], start_new_session=True)
+"""
+
+
+@pytest.fixture(autouse=True)
+def left(monkeypatch):
+    """Gives a function that lists the processes that a test has left behind."""
+    name = f"A2C_CHECK_{uuid.uuid4().hex}"
+    monkeypatch.setattr(watched, "MARK", name)
+    return lambda: [process for process in psutil.process_iter() if name in environ(process)]
+
+
+def environ(process):
+    try:
+        return process.environ()
+    except (psutil.Error, OSError):  # it has ended, or is somebody else's
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("code", "limits", "ending"),
+    [
+        ("while True: pass", QUICK, "cell a ran longer than 2 s"),
+        ("import time; time.sleep(99)", QUICK._replace(total=1), "ran longer than 1 s, at last"),
+        ("x = bytearray(2**30)\nwhile True: pass", QUICK, "cell a took more than 0.5 GiB"),
+        ("import os; os._exit(3)", QUICK, "cell a ended the process (exit status 3)"),
+        ("import os; os._exit(0)", QUICK, "cell a ended the process (exit status 0)"),
+        ("import os; os.abort()", QUICK, "cell a ended the process (signal SIGABRT)"),
+        ("input()", QUICK, "cell a ended the process (exit status 1), after: EOFError"),
+        ("import sys\nwhile True: sys.stderr.write('x' * 99999)", QUICK, "ran longer than 2 s"),
+        ("while True: print('x' * 99999)", QUICK, "ran longer than 2 s"),
+        ("while True: print('[' * 60000)", QUICK, "ran longer than 2 s"),
+        (LEAVE_BEHIND, QUICK, "cell a ended the process (exit status 0)"),
+        (LEAVE_BEHIND + "while True: pass", QUICK, "ran longer than 2 s"),
+        (FORGET + "while True: pass", QUICK, "ran longer than 2 s"),
+        ("import signal; signal.signal(15, lambda *a: 0)\nwhile True: pass", QUICK, "than 2 s"),
+    ],
+)
+def test_watch_ends_a_process_with_all_that_it_started_and_says_why(code, limits, ending, left):
+    started = time.monotonic()
+    *_, last = watch([sys.executable, "-c", BEGIN + code], dict(os.environ), limits)
+    assert ending in last["ending"]
+    assert time.monotonic() - started < limits.total + 10
+    assert left() == []
+
+
+def test_watch_hears_what_a_process_says_and_believes_its_end(left):
+    code = 'print("no json")\nprint("[1]")\nprint(\'{"ending": ""}\', flush=True)\nwhile True: pass'
+    messages = list(watch([sys.executable, "-c", code], dict(os.environ), QUICK))
+    assert messages == [{}, {}, {"ending": ""}] and left() == []
+
+
+def test_watch_keeps_the_end_of_the_output():
+    code = "import sys; sys.stderr.write('first' + 'x' * 500_000 + '\\nlast words'); sys.exit(2)"
+    limits = QUICK._replace(output=8)
+    *_, last = watch([sys.executable, "-c", code], dict(os.environ), limits)
+    assert last["ending"] == "the start ended the process (exit status 2), after: st words"

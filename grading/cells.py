@@ -11,6 +11,7 @@ import faulthandler
 import importlib.abc
 import importlib.machinery
 import json
+import operator
 import os
 import re
 import sys
@@ -97,7 +98,7 @@ class Answer:
         for task, names in OBJECTS.items():
             objects = [self.namespace.get(name) for name in names]
             before = self.judged.get(task, [object()])
-            if not self._missing(task) and any(map(_is_other, objects, before)):
+            if not self._missing(task) and any(map(operator.is_not, objects, before)):
                 self.send(begins=f"the check of {task}", checks=task)
                 verdict = check_task(task, self.namespace)
                 self.send(task=task, result=verdict.result, message=verdict.message[:LONGEST])
@@ -146,10 +147,6 @@ class Answer:
     def _idle(self, function):
         """Returns a function that does nothing outside a check of ours."""
         return lambda *args, **kwargs: function(*args, **kwargs) if self.judging else None
-
-
-def _is_other(one, other):
-    return one is not other
 
 
 def _run_cell(name, source, namespace):

@@ -10,7 +10,7 @@ import warnings
 from grading.verdicts import Verdict
 from tests import checks
 
-__all__ = ["OBJECTS", "Verdict", "check_objects", "check_task"]
+__all__ = ["OBJECTS", "check_task"]
 
 OBJECTS = {
     "NatureModel": ("env", "model"),
@@ -21,24 +21,11 @@ OBJECTS = {
 }
 
 
-def check_objects(namespace, stopped=""):
-    """Checks the objects that a notebook made.
-
-    Args:
-        namespace: The notebook's names.
-        stopped: Why it did not come further.
-
-    Returns:
-        {task: Verdict}.
-    """
-    return {task: check_task(task, namespace, stopped) for task in OBJECTS}
-
-
-def check_task(task, namespace, stopped=""):
-    """Checks one task; arguments as in `check_objects`."""
+def check_task(task, namespace):
+    """Checks one task on the names of a notebook; returns its Verdict."""
     missing = [name for name in OBJECTS[task] if name not in namespace]
     if missing:
-        return Verdict("not reached", stopped or f"the notebook makes no object `{missing[0]}`")
+        return Verdict("not reached", f"the notebook makes no object `{missing[0]}`")
     try:
         with (
             contextlib.redirect_stdout(io.StringIO()),

@@ -80,32 +80,35 @@ def _forward(pictures, weights, activations=(F.relu,) * 4, scale=1.0):
 
 def _wrong_networks(pictures, weights):
     """Returns {what is wrong: (logits [n, A], values [n])}."""
-    relu, none = F.relu, lambda x: x
-    right = _forward(pictures, weights)
-    places = ["the first convolution", "the second convolution", "the third convolution"]
-    places.append("the hidden layer")
+    kinds = _wrong_activations()
+    networks = {name: _forward(pictures, weights, four)[:2] for name, four in kinds.items()}
+    for scale, name in (
+        (1 / 255, "observations are divided by 255 again: they are in [0, 1] already"),
+        (255, "observations are multiplied by 255: the network expects them in [0, 1]"),
+    ):
+        networks[name] = _forward(pictures, weights, scale=scale)[:2]
+    logits, values, _ = _forward(pictures, weights)
+    off = "leave the ReLU off after the heads: a logit or the value is never negative"
+    networks[f"{off} (both)"] = F.relu(logits), F.relu(values)
+    networks[f"{off} (logits)"] = F.relu(logits), values
+    networks[f"{off} (value)"] = logits, F.relu(values)
+    tanh = "the value passes a tanh: leave every activation off after the heads"
+    return {**networks, tanh: (logits, torch.tanh(values))}
+
+
+def _wrong_activations():
+    """Returns {what is wrong: the four activations of the body}."""
+    places = ["first convolution", "second convolution", "third convolution", "hidden layer"]
+    right, none = [F.relu] * 4, lambda x: x
     wrong = {
-        f"there is no ReLU after {place}": [none if k == at else relu for k in range(4)]
+        f"there is no ReLU after the {place}": [*right[:at], none, *right[at + 1 :]]
         for at, place in enumerate(places)
     }
     wrong["there is no ReLU after any layer"] = [none] * 4
-    wrong["there is no ReLU after the convolutions"] = [none] * 3 + [relu]
+    wrong["there is no ReLU after the convolutions"] = [none] * 3 + [F.relu]
     for other in (torch.tanh, torch.sigmoid, F.leaky_relu, F.elu, F.gelu, F.silu):
         wrong[f"{other.__name__} stands where the table says ReLU"] = [other] * 4
-    networks = {name: _forward(pictures, weights, kinds) for name, kinds in wrong.items()}
-    again = "observations are divided by 255 again: they are in [0, 1] already"
-    networks[again] = _forward(pictures, weights, scale=1 / 255)
-    times = "observations are multiplied by 255: the network expects them in [0, 1]"
-    networks[times] = _forward(pictures, weights, scale=255)
-    off = "leave the ReLU off after the heads: a logit or the value is never negative"
-    networks[f"{off} (both)"] = relu(right[0]), relu(right[1])
-    networks[f"{off} (logits)"] = relu(right[0]), right[1]
-    networks[f"{off} (value)"] = right[0], relu(right[1])
-    networks["the value passes a tanh: leave every activation off after the heads"] = (
-        right[0],
-        torch.tanh(right[1]),
-    )
-    return {name: outputs[:2] for name, outputs in networks.items()}
+    return wrong
 
 
 if __name__ == "__main__":

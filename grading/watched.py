@@ -94,9 +94,7 @@ class _Watched:
             ended = self.process.poll() is not None
             yield from self._arrived()
             if ended:
-                end_family(
-                    self.process.pid, self.mark
-                )  # what it left behind may hold its output open
+                end_family(self.process.pid, self.mark)  # they may hold its output open
                 for thread in self.threads:
                     thread.join(timeout=2)
                 yield from self._arrived()

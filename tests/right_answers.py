@@ -11,16 +11,15 @@ notebook's. `"glue"` stands for the given lines that make the objects `model`, `
 | targets call `policy.act` | numpy, columns, scheduler |
 | targets call `policy.model` | cached, environment-first, one-tensor |
 | targets call a method of the policy | dictionary, hand-made-step, second-look |
-| model returns (value, logits) | columns, hand-made-step |
-| model returns a dict | dictionary, second-look |
-| model returns one tensor | one-tensor, plain-lists |
+| model returns values [B] | hand-made-step, second-look, scheduler, one-tensor |
+| model returns a list | dictionary |
+| a joint head | one-tensor |
 | log_probs [B, A], gathered by the learner | one-tensor, environment-first |
-| log_probs or values [B, 1] | columns, plain-lists |
+| log_probs [B, 1] | columns, plain-lists |
 | key `log_prob` | dictionary, environment-first |
 | key `log_probs_for_actions` | cached |
 | extra keys `entropy` | columns, environment-first |
 | extra keys `probs`, `distributions` | one-tensor, dictionary |
-| values or log_probs as lists or ndarrays | second-look |
 | targets as lists | plain-lists |
 | targets as ndarrays, float64 | numpy, second-look |
 | targets as tensors, float64 | hand-made-step |
@@ -37,7 +36,7 @@ notebook's. `"glue"` stands for the given lines that make the objects `model`, `
 | `loss` missing, all in `step` | second-look |
 | `loss` must run before `policy_loss` | cached |
 | value loss with a half | numpy, dictionary, scheduler |
-| learner runs the model or the policy again | second-look (act without gradient); scheduler |
+| learner runs the model or the policy again | second-look, scheduler |
 | `zero_grad` last | columns, globals |
 | gradients set by hand, clipped by hand | hand-made-step |
 | extra constructor arguments | columns (device), scheduler (scheduler) |

@@ -1,5 +1,7 @@
 """Notebooks whose answers leave, loop, ask or hold nothing: each task has its verdict."""
 
+import zipfile
+
 import pytest
 
 from grading.verdicts import TASKS, check_notebook
@@ -24,6 +26,25 @@ def changed(old, new, cell="policy-class"):
 ACT = "observations = torch.as_tensor(np.asarray(inputs), device=self.device)"
 RAGGED = '"values": [[0.5], [0.5, 1.0]],'
 VALUES = '"values": values.squeeze(-1),  # [B, 1] → [B]'
+
+
+def test_tasks_after_a_cell_that_raises_are_judged_and_no_cell_after_the_last(sources, tmp_path):
+    cells = {"first": "1 / 0", **small(sources), "last": "import os\nos._exit(0)"}
+    verdicts = check_notebook(write(tmp_path, cells))
+    assert {verdict.result for verdict in verdicts.values()} == {"passed"}
+
+
+def test_modules_of_an_archive_are_found_and_those_of_the_kit_are_the_kits(sources, tmp_path):
+    own = {"own": "import helper_of_mine\nassert helper_of_mine.number == 3\nimport runners"}
+    with zipfile.ZipFile(tmp_path / "hand-in.zip", "w") as archive:
+        archive.write(write(tmp_path, {**own, "leave": "runners.EnvRunner"}), "a/answer.ipynb")
+        archive.writestr("a/runners.py", "import os; os._exit(3)")
+        archive.writestr("a/helper_of_mine.py", "number = 3")
+    verdicts = check_notebook(tmp_path / "hand-in.zip")
+    assert {v.message for v in verdicts.values()} == {
+        "the notebook makes no object `env`",
+        "the notebook makes no object `model`",
+    }
 
 
 @pytest.mark.slow

@@ -4,7 +4,8 @@ import torch
 
 from atari_wrappers import NumpySummaries
 from env_batch import EnvBatch
-from grading.check import Verdict, check_objects, check_task
+from grading.check import OBJECTS, check_task
+from grading.verdicts import TASKS, Verdict
 from runners import EnvRunner
 from tests import checks, notebook
 from tests.checks.value_targets import n_step, td_lambda
@@ -12,7 +13,6 @@ from tests.right_answers import RIGHT
 from tests.toys import Counting
 from tests.wrong_answers import WRONG
 
-TASKS = ["NatureModel", "Policy", "ComputeValueTargets", "MergeTimeBatch", "A2C"]
 LEARNER = ("model", "policy", "transforms", "optimizer", "a2c")
 
 
@@ -61,7 +61,7 @@ def changed(sources, changes):
 
 def check_curves(given):
     """The verdict of the check that only the notebook makes: a learner may be right without it."""
-    assert {verdict.result for verdict in check_objects(given).values()} == {"passed"}
+    assert {check_task(task, given).result for task in TASKS} == {"passed"}
     try:
         checks.check_curves(*(given[part] for part in LEARNER))
     except checks.CheckError as e:
@@ -86,8 +86,8 @@ def test_every_wrong_answer_is_caught(wrong, sources, imports):
 def test_right_answers_pass(name, seed, sources, imports):
     given = make({**sources, **RIGHT.get(name, {})}, imports, seed)
     before = {key: value.clone() for key, value in given["model"].state_dict().items()}
-    verdicts = check_objects(given)
-    assert {task: verdict.message for task, verdict in verdicts.items()} == dict.fromkeys(TASKS, "")
+    messages = {task: check_task(task, given).message for task in TASKS}
+    assert messages == dict.fromkeys(TASKS, "")
     after = given["model"].state_dict()
     assert all(torch.equal(after[key], value) for key, value in before.items())
 
@@ -95,6 +95,10 @@ def test_right_answers_pass(name, seed, sources, imports):
 def test_at_least_thirty_five_mistakes_of_every_task_are_known():
     assert len(WRONG) >= 35 and len({wrong.name for wrong in WRONG}) == len(WRONG)
     assert {wrong.task for wrong in WRONG} == {*TASKS, "Curves"} and len(RIGHT) >= 8
+
+
+def test_every_task_has_its_objects():
+    assert tuple(OBJECTS) == TASKS
 
 
 def test_n_step_targets_by_hand():

@@ -111,6 +111,13 @@ def test_check_names_a_missing_file(capsys):
     assert "nowhere.ipynb is no file: name a notebook" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("limit", ["--timeout=0", "--memory=-1", "--timeout=soon"])
+def test_check_refuses_a_limit_that_is_no_number_above_zero(limit, tmp_path, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["check", str(write(tmp_path, {})), limit])
+    assert left.value.code == 2 and "is no number above 0" in capsys.readouterr().err
+
+
 def test_check_prints_on_a_console_that_lacks_the_characters(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     monkeypatch.chdir(notebook.PATH.parent)

@@ -56,3 +56,10 @@ def test_check_refuses_an_archive_in_one_line(files, told, tmp_path, monkeypatch
         main(["check", str(archive)])
     assert left.value.code == 2 and told in capsys.readouterr().err
     assert sorted(os.listdir(tmp_path)) == ["hand-in.zip"]
+
+
+def test_check_refuses_an_archive_that_is_cut_short(tmp_path, capsys):
+    (tmp_path / "hand-in.zip").write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(SystemExit) as left:
+        main(["check", str(tmp_path / "hand-in.zip")])
+    assert left.value.code == 2 and "cannot be unpacked" in capsys.readouterr().err

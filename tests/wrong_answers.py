@@ -431,6 +431,25 @@ POLICY_MISTAKES = [
         "for 1 observation(s) values have the shape [], expected [1]: squeeze removes every axis",
     ),
     Wrong(
+        "policy-squeezes-actions",
+        "Policy",
+        ((POLICY, "actions.cpu().numpy()", "actions.squeeze().cpu().numpy()"),),
+        "for 1 observation(s) actions have the shape [], expected [1]",
+    ),
+    Wrong(
+        "policy-an-action-too-many-now-and-then",
+        "Policy",
+        (
+            (
+                POLICY,
+                "distribution.sample()",
+                "torch.where(torch.rand(len(logits)) < 0.01, 6, distribution.sample())",
+            ),
+            (POLICY, "log_prob(actions)", "log_prob(actions.clamp(max=logits.shape[-1] - 1))"),
+        ),
+        "expected 0 to 5",
+    ),
+    Wrong(
         "policy-uniform-actions",
         "Policy",
         (
@@ -577,7 +596,7 @@ POLICY_MISTAKES = [
         "policy-no-logits",
         "Policy",
         ((POLICY, '"logits": logits', '"scores": logits'),),
-        "act returns no logits; its keys are actions, log_probs, scores, values",
+        "for an array act returns no logits; its keys are actions, log_probs, scores, values",
     ),
     Wrong(
         "policy-returns-a-tuple",
@@ -1466,7 +1485,7 @@ STEP_MISTAKES = [
         "log-probs-key-misspelt-crashes",
         "Policy",
         ((POLICY, '"log_probs"', '"log_porbs"'),),
-        "act returns no log_probs",
+        "for an array act returns no log_probs",
     ),
 ]
 

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tests.checks.draws import draw_pictures
+
 __all__ = ["RESETS", "Inputs", "draw_inputs"]
 
 
@@ -33,8 +35,6 @@ def draw_inputs(seed=1):
     """Draws pictures that differ, rewards that are neither 0 nor ±1, and all kinds of resets."""
     rng = np.random.default_rng(seed)
     steps, nenvs = RESETS.shape
-    coarse = rng.random((steps + 1, nenvs, 4, 7, 7), dtype=np.float32)
-    coarse *= rng.random((steps + 1, nenvs, 4, 1, 1), dtype=np.float32)
-    pictures = np.kron(coarse, np.ones((12, 12), np.float32))
+    pictures = draw_pictures(seed, (steps + 1) * nenvs).reshape(steps + 1, nenvs, 4, 84, 84)
     rewards = (0.2 + 2 * rng.random((steps, nenvs))) * rng.choice([-1, 1], (steps, nenvs))
     return Inputs(pictures[:-1], pictures[-1], rewards.astype(np.float32), RESETS, seed)

@@ -182,7 +182,8 @@ def _gradients(logits, values, layers, seed, value_first):
 
 def _repeats(model, seed):
     """Tells whether two calls of a network that lacks a layer agree, as far as it runs at all."""
-    pictures = torch.as_tensor(draw_pictures(seed, OBSERVATIONS))
+    device = next(model.parameters(), torch.empty(0)).device
+    pictures = torch.as_tensor(draw_pictures(seed, OBSERVATIONS), device=device)
     with contextlib.suppress(Exception), quietly(model):
         first, second = (model(pictures) for _ in range(2))
         return close(array(first[0]), array(second[0]))

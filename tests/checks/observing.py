@@ -16,18 +16,15 @@ __all__ = [
     "array_or_none",
     "calling",
     "exactly",
-    "first_layer_input",
     "log_probs_key",
     "log_softmax",
     "loud",
     "merged",
-    "name_scale",
     "outputs_of",
     "play",
     "quietly",
     "recording",
     "require_together",
-    "scale_of",
     "transforming",
 ]
 
@@ -77,19 +74,19 @@ def exactly():
 @contextmanager
 def quietly(model):
     """Restores a model's weights, and the course of torch's random numbers."""
-    tensors, state = [*model.parameters(), *model.buffers()], torch.get_rng_state()
+    tensors = [*model.parameters(), *model.buffers()]
     before = [tensor.detach().clone() for tensor in tensors]
     try:
-        yield
+        with torch.random.fork_rng():
+            yield
     finally:
-        torch.set_rng_state(state)
         with torch.no_grad():
             for tensor, value in zip(tensors, before, strict=True):
                 tensor.copy_(value)
 
 
 @contextmanager
-def loud(model, seed, sign=1.0):
+def loud(model, seed):
     """Makes V(s) and the logits differ widely between observations; restores all weights."""
     before = copy.deepcopy(model.state_dict())
     generator = torch.Generator().manual_seed(seed)
@@ -97,7 +94,7 @@ def loud(model, seed, sign=1.0):
         for weight in model.parameters():
             if weight.ndim == 2 and weight.shape[0] < 32:
                 noise = torch.randn(weight.shape, generator=generator) * 3 * weight.shape[1] ** -0.5
-                weight.copy_(sign * noise)
+                weight.copy_(noise)
     state = torch.get_rng_state()
     torch.manual_seed(seed)
     try:
@@ -114,32 +111,6 @@ def outputs_of(model, observations):
     parts = list(out.values()) if isinstance(out, dict) else out
     parts = [parts] if torch.is_tensor(parts) else [p for p in parts if torch.is_tensor(p)]
     return torch.cat([p.reshape(len(observations), -1) for p in parts], dim=1)
-
-
-@contextmanager
-def first_layer_input(model):
-    """Collects what reaches the first convolution."""
-    seen = []
-    layer = next((m for m in model.modules() if isinstance(m, torch.nn.Conv2d)), model)
-    hook = layer.register_forward_pre_hook(lambda _, args: seen.append(args[0].detach()))
-    try:
-        yield seen
-    finally:
-        hook.remove()
-
-
-def scale_of(reached, observations):
-    """Returns how many times larger the pictures are that reach the first layer."""
-    return float(reached[0].float().mean()) / observations.mean() if reached else 1.0
-
-
-def name_scale(scale):
-    """Names a second division by 255, or one that is taken back."""
-    if abs(scale * 255 - 1) < 0.01:
-        return "observations are divided by 255 again: they are in [0, 1] already"
-    if abs(scale / 255 - 1) < 0.01:
-        return "observations are multiplied by 255: the network expects them in [0, 1]"
-    return None
 
 
 # objects that were made from each other, and not from ones that are gone

@@ -40,7 +40,7 @@ def observe_policy(model, policy, n_actions, seed, recorded):
     Args:
         recorded: {"logits": [n, A or more], "values": [n]}, what the network gives.
     """
-    pictures = draw_pictures(seed, OBSERVATIONS)
+    pictures, mode = draw_pictures(seed, OBSERVATIONS), model.training
     stand_in = RecordedModel(model, pictures, recorded["logits"][:, :n_actions], recorded["values"])
     with blaming("Policy"), exactly(), quietly(model), _same_course(), stand_in.standing_in():
         with calling(model, "the policy", "Policy(model)"):
@@ -57,7 +57,7 @@ def observe_policy(model, policy, n_actions, seed, recorded):
         seen["changed"] = np.array(changed, dtype=str)
         seen["reseeds"] = np.array(_reseeds(policy, given), dtype=str)
         seen["many"] = _sample(policy, pictures)
-        seen["training"] = np.array(model.training)
+        seen["mode"] = np.array(["evaluation", "training"])[[int(mode), int(model.training)]]
     return seen
 
 
@@ -156,9 +156,11 @@ def judge_policy(seen, expected, n_actions, seed):
 
 
 def _judge_keys(seen):
-    missing = [key for key in ("actions", *KEYS) if key not in seen]
-    if missing:
-        return f"act returns no {missing[0]}; its keys are {', '.join(map(str, seen['keys']))}"
+    for prefix, given in (("", "an array"), ("list/", "a list"), ("one/", "one observation")):
+        for key in ("actions", *KEYS):
+            if f"{prefix}{key}" not in seen:
+                keys = ", ".join(map(str, seen["keys"]))
+                return f"for {given} act returns no {key}; its keys are {keys}"
     return None
 
 
@@ -191,6 +193,8 @@ def _judge_shapes(seen, n_actions):
         if seen[f"kind/{key}"] != "Tensor":
             return f"{key} are of the kind {seen[f'kind/{key}']}, expected a tensor with its graph"
     for prefix, n in (("", OBSERVATIONS), ("one/", 1)):
+        if list(seen[f"{prefix}actions"].shape) != [n]:
+            return _wrong_shape(seen, prefix, "actions", n, f"[{n}]")
         if list(seen[f"{prefix}logits"].shape) != [n, n_actions]:
             return _wrong_shape(seen, prefix, "logits", n, f"[{n}, {n_actions}]")
         if list(seen[f"{prefix}values"].shape) != [n]:
@@ -297,20 +301,22 @@ def _judge_traces(seen, seed):
             f"act seeds the generator of {seen['reseeds'][0]}: every step then draws the same "
             "random numbers; seed once, before the run"
         )
-    if not seen["training"]:
-        return "act leaves the model in evaluation mode: leave its mode alone"
+    if seen["mode"][0] != seen["mode"][1]:
+        return f"act leaves the model in {seen['mode'][1]} mode: leave its mode alone"
     return None
 
 
 def _judge_sampling(seen, probabilities):
     """Compares the shares of actions with π by the G-test, over all observations."""
-    many = seen["many"].astype(int)
+    many, n_actions = seen["many"].astype(int), probabilities.shape[1]
+    if many.min() < 0 or many.max() >= n_actions:
+        return f"an action is {many.min()} or {many.max()}, expected 0 to {n_actions - 1}"
     if (many == many[:, :, :1]).all() and (many == many[:1]).all():
         return f"the same action {CALLS * COPIES} times: greedy, the policy must sample"
     if (many == many[:1]).all():
         return "each call draws the same actions again: use no seed or generator of your own"
     rows = many.transpose(1, 0, 2).reshape(len(probabilities), -1)
-    shares = np.stack([np.bincount(row, minlength=probabilities.shape[1]) for row in rows])
+    shares = np.stack([np.bincount(row, minlength=n_actions) for row in rows])
     shares = shares / shares.sum(1, keepdims=True)
     logs = np.log(np.maximum(shares, 1e-9) / probabilities)
     off = 2 * CALLS * COPIES * (shares * logs).sum(1)
@@ -318,6 +324,6 @@ def _judge_sampling(seen, probabilities):
     if off.sum() < freedom + 7 * np.sqrt(2 * freedom) + 20:  # a right answer: all but one in 10^9
         return None
     got, right = shares[off.argmax()].round(2), probabilities[off.argmax()].round(2)
-    even = np.abs(shares - 1 / shares.shape[1]).max() < 0.07
+    even = np.abs(shares - 1 / n_actions).max() < 0.07
     why = ": they are drawn evenly, whatever the logits" if even else ""
     return f"actions' shares are {got}, the policy says {right}{why}"

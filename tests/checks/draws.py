@@ -1,10 +1,24 @@
-"""Pictures and weights that are drawn by seed: what the checks feed to an answer."""
+"""Pictures, weights and trajectories that are drawn by seed: what the checks feed to an answer."""
+
+from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["LAYERS", "MOST_ACTIONS", "draw_pictures", "draw_weighing", "draw_weights", "sketch"]
+__all__ = [
+    "LAYERS",
+    "LIKELY",
+    "MOST_ACTIONS",
+    "Recorded",
+    "draw_pictures",
+    "draw_trajectory",
+    "draw_weighing",
+    "draw_weights",
+    "sketch",
+]
 
 MOST_ACTIONS = 18  # of any Atari game; a game with fewer uses the first rows of the policy head
+LIKELY = 3  # actions that a recorded policy takes: every game has as many
+RULED_OUT = -30.0  # logit of all others, whose number then changes nothing
 LAYERS = {  # name: shape of the weights, in the order of the network
     "first convolution": (32, 4, 8, 8),
     "second convolution": (64, 32, 4, 4),
@@ -46,3 +60,58 @@ def sketch(gradient, coordinates):
     flat = np.ravel(gradient)
     some = np.linspace(0, len(flat) - 1, min(len(flat), coordinates)).astype(int)
     return np.concatenate([[np.linalg.norm(flat), flat.sum()], flat[some]])
+
+
+class Recorded(NamedTuple):
+    """What a runner and a policy might have met: T steps in B environments."""
+
+    observations: np.ndarray  # [T, B, 4, 84, 84] float32 in [0, 1], all different
+    actions: np.ndarray  # [T, B] int, below LIKELY
+    logits: np.ndarray  # [T, B, A] float32
+    values: np.ndarray  # [T, B] float32
+    rewards: np.ndarray  # [T, B] float32, neither 0 nor ±1
+    resets: np.ndarray  # [T, B] bool
+    latest: np.ndarray  # [B, 4, 84, 84], the observation after the last step
+    latest_values: np.ndarray  # [B] float32
+
+    @property
+    def pictures(self):
+        """All observations and the latest ones, [T·B + B, 4, 84, 84]."""
+        return np.concatenate([*self.observations, self.latest])
+
+    @property
+    def outputs(self):
+        """What the network gives for these pictures, [T·B + B, A + 1]: logits, then the value."""
+        logits = self.logits.reshape(-1, self.logits.shape[-1])
+        logits = np.concatenate([logits, logits[: len(self.latest)]])
+        return np.column_stack([logits, np.append(self.values.ravel(), self.latest_values)])
+
+
+def draw_trajectory(seed, resets, n_actions):
+    """Draws a trajectory.
+
+    Args:
+        seed: Of the draw; with other resets or another number of actions it is the same otherwise.
+        resets: [T, B] bool.
+        n_actions: A, at least LIKELY.
+    """
+    resets = np.asarray(resets, bool)
+    rng, (steps, nenvs) = np.random.RandomState(3000 + seed), resets.shape
+    pictures = draw_pictures(3000 + seed, (steps + 1) * nenvs)
+    pictures = pictures.reshape(steps + 1, nenvs, *pictures.shape[1:])
+    actions = rng.randint(LIKELY, size=resets.shape)
+    logits = np.full((*resets.shape, n_actions), RULED_OUT, np.float32)
+    logits[..., :LIKELY] = rng.standard_normal((*resets.shape, LIKELY))
+    logits[..., :LIKELY] += 1.5 * np.eye(LIKELY)[actions]  # they can be drawn again
+    values, (latest_values, *_) = rng.standard_normal((2, steps, nenvs)).astype(np.float32)
+    rewards = (0.2 + 2 * rng.random_sample(resets.shape)) * rng.choice([-1, 1], resets.shape)
+    return Recorded(
+        observations=pictures[:-1],
+        actions=actions,
+        logits=logits,
+        values=values,
+        rewards=rewards.astype(np.float32),
+        resets=resets,
+        latest=pictures[-1],
+        latest_values=latest_values,
+    )

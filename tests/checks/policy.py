@@ -12,7 +12,7 @@ from tests.checks.errors import CheckError, blaming, pass_or_raise
 from tests.checks.expected import RELEASED_SEEDS, read_expected
 from tests.checks.freedoms import close
 from tests.checks.observing import array, calling, exactly, log_probs_key, quietly
-from tests.checks.stand_ins import PIXELS, RecordedModel
+from tests.checks.stand_ins import PIXELS, RecordedModel, as_leaf
 
 __all__ = ["check_policy", "judge_policy", "observe_policy"]
 
@@ -41,7 +41,8 @@ def observe_policy(model, policy, n_actions, seed, recorded):
         recorded: {"logits": [n, A or more], "values": [n]}, what the network gives.
     """
     pictures, mode = draw_pictures(seed, OBSERVATIONS), model.training
-    stand_in = RecordedModel(model, pictures, recorded["logits"][:, :n_actions], recorded["values"])
+    outputs = np.column_stack([recorded["logits"][:, :n_actions], recorded["values"]])
+    stand_in = RecordedModel(model, pictures, as_leaf(model, outputs))
     with blaming("Policy"), exactly(), quietly(model), _same_course(), stand_in.standing_in():
         with calling(model, "the policy", "Policy(model)"):
             given = pictures.copy()

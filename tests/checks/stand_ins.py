@@ -6,28 +6,31 @@ from unittest import mock
 import numpy as np
 import torch
 
-__all__ = ["RecordedModel"]
+__all__ = ["PIXELS", "RecordedModel", "acting", "as_leaf"]
 
 PIXELS = slice(0, None, 131)  # of an observation, enough to tell drawn pictures apart
+
+
+def as_leaf(model, outputs):
+    """Returns outputs [n, A + 1] as a tensor that gradients reach, of the model's kind."""
+    parameter = next(model.parameters())
+    root = torch.tensor(outputs, dtype=parameter.dtype, device=parameter.device)
+    return root.requires_grad_()
 
 
 class RecordedModel:
     """Returns recorded outputs with a graph, whatever the student's own network does.
 
     Attributes:
-        root: [n, A + 1] leaf tensor, logits and values of the known observations, for gradients.
+        root: [n, A + 1] tensor, logits and values of the known observations, for gradients.
         reached: What the network was called with, a list of [B, pixels] float64 arrays.
     """
 
-    def __init__(self, model, pictures, logits, values):
-        """Takes observations [n, 4, 84, 84], logits [n, A] and values [n], NumPy arrays."""
+    def __init__(self, model, pictures, root):
+        """Takes observations [n, 4, 84, 84], an array, and logits and values [n, A + 1]."""
         self._model, self._columns = model, _returns_columns(model, pictures)
-        parameter = next(model.parameters())
         self._pixels = pictures.reshape(len(pictures), -1)[:, PIXELS].astype(np.float64)
-        outputs = np.column_stack([logits, values])
-        self.root = torch.tensor(outputs, dtype=parameter.dtype, device=parameter.device)
-        self.root.requires_grad_()
-        self.reached = []
+        self.root, self.reached = root, []
 
     def __call__(self, observations):
         """Returns logits [B, A] and values [B, 1], or [B] where the student's network does."""
@@ -55,3 +58,35 @@ def _returns_columns(model, pictures):
         device = next(model.parameters()).device
         return model(torch.as_tensor(pictures[:2], device=device))[1].ndim != 1
     return True
+
+
+@contextlib.contextmanager
+def acting(policy, network):
+    """Replaces what a policy returns by recorded entries; another policy acts as it does.
+
+    The method is replaced in the class: an object may have slots or be frozen.
+
+    Args:
+        policy: The student's.
+        network: A RecordedModel.
+    """
+    cls, own = type(policy), getattr(policy, "__dict__", {})
+    act, held = cls.act, own.get("act")
+
+    def recorded(self, inputs):
+        return _entries(network, inputs) if self is policy else act(self, inputs)
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(cls, "act", recorded))
+        if held is not None:
+            stack.enter_context(mock.patch.dict(own, act=lambda inputs: recorded(policy, inputs)))
+        yield
+
+
+def _entries(network, inputs):
+    """Returns an act of the right form; actions and log-probabilities are any."""
+    observations = torch.as_tensor(np.asarray(inputs))
+    logits, values = network(observations)
+    entries = {"actions": np.zeros(len(logits), int), "logits": logits}
+    entries |= dict.fromkeys(("log_probs", "log_prob"), logits[:, 0])
+    return {**entries, "values": values.reshape(-1)}

@@ -1,31 +1,19 @@
-"""What a right answer gives for a draw, and what known mistakes would have given.
-
-It holds the formulas of the tasks, so it stays with the grader: students' checks read the arrays
-that `python -m grading.reference` writes.
-"""
+"""Tasks 1 and 2: what the network and the policy give, and what known mistakes would have given."""
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from tests.checks.draws import MOST_ACTIONS, draw_pictures, draw_weighing, draw_weights, sketch
-from tests.checks.expected import PATH, RELEASED_SEEDS
 from tests.checks.model import COORDINATES, OBSERVATIONS, WEIGHED
 
-__all__ = ["expect", "write"]
+__all__ = ["expect_network"]
 
 
-def expect(seed):
-    """Returns {name: array} of a draw, float32."""
+def expect_network(seed):
+    """Returns {name: array} of Tasks 1 and 2."""
     model = _expect_model(seed)
-    arrays = {**model, **_expect_policy(model["logits"])}
-    return {name: np.asarray(x, np.float32) for name, x in arrays.items()}
-
-
-def write(path=PATH):
-    """Writes the arrays of the released draws into one file."""
-    arrays = {f"{seed}/{name}": x for seed in RELEASED_SEEDS for name, x in expect(seed).items()}
-    np.savez_compressed(path, **arrays)
+    return {**model, **_expect_policy(model["logits"])}
 
 
 def _expect_model(seed):
@@ -109,8 +97,3 @@ def _wrong_activations():
     for other in (torch.tanh, torch.sigmoid, F.leaky_relu, F.elu, F.gelu, F.silu):
         wrong[f"{other.__name__} stands where the table says ReLU"] = [other] * 4
     return wrong
-
-
-if __name__ == "__main__":
-    write()
-    print(f"{PATH.name}: {PATH.stat().st_size:,} bytes, {MOST_ACTIONS} actions")

@@ -1,0 +1,23 @@
+"""What a right answer gives for a draw, and what known mistakes would have given.
+
+It holds the formulas of the tasks, so it stays with the grader: students' checks read the arrays
+that `python -m grading.reference` writes.
+"""
+
+import numpy as np
+
+from grading.reference.network import expect_network
+from tests.checks.expected import PATH, RELEASED_SEEDS
+
+__all__ = ["expect", "write"]
+
+
+def expect(seed):
+    """Returns {name: array} of a draw, float32."""
+    return {name: np.asarray(x, np.float32) for name, x in expect_network(seed).items()}
+
+
+def write(path=PATH):
+    """Writes the arrays of the released draws into one file."""
+    arrays = {f"{seed}/{name}": x for seed in RELEASED_SEEDS for name, x in expect(seed).items()}
+    np.savez_compressed(path, **arrays)

@@ -7,6 +7,7 @@ that `python -m grading.reference` writes.
 import numpy as np
 
 from grading.reference.network import expect_network
+from grading.reference.update import expect_update
 from tests.checks.expected import PATH, RELEASED_SEEDS
 
 __all__ = ["expect", "write"]
@@ -14,7 +15,8 @@ __all__ = ["expect", "write"]
 
 def expect(seed):
     """Returns {name: array} of a draw, float32."""
-    return {name: np.asarray(x, np.float32) for name, x in expect_network(seed).items()}
+    arrays = {**expect_network(seed), **expect_update(seed)}
+    return {name: np.asarray(x, np.float32) for name, x in arrays.items()}
 
 
 def write(path=PATH):

@@ -8,8 +8,6 @@ Checks take the objects that the notebook made, never a signature: the model, th
 transforms, the optimizer and the A2C; and feed them what the runner feeds.
 """
 
-from tests.checks.a2c import check_a2c
-from tests.checks.curves import check_curves
 from tests.checks.errors import CheckError, CheckWarning
 from tests.checks.inputs import Inputs, draw_inputs
 from tests.checks.merge import check_merge
@@ -21,8 +19,6 @@ __all__ = [
     "CheckError",
     "CheckWarning",
     "Inputs",
-    "check_a2c",
-    "check_curves",
     "check_merge",
     "check_model",
     "check_policy",

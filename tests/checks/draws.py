@@ -10,6 +10,7 @@ __all__ = [
     "MOST_ACTIONS",
     "Recorded",
     "draw_pictures",
+    "draw_targets",
     "draw_trajectory",
     "draw_weighing",
     "draw_weights",
@@ -115,3 +116,9 @@ def draw_trajectory(seed, resets, n_actions):
         latest=pictures[-1],
         latest_values=latest_values,
     )
+
+
+def draw_targets(seed, values, scale):
+    """Draws value targets that differ from values [N] by about a scale, [N] float32."""
+    advantages = scale * np.random.RandomState(4000 + seed).standard_normal(len(values))
+    return (values + advantages).astype(np.float32)

@@ -12,6 +12,7 @@ from runners import EnvRunner
 from tests.checks.errors import CheckError
 
 __all__ = [
+    "LOG_PROBS",
     "array",
     "array_or_none",
     "calling",
@@ -27,6 +28,8 @@ __all__ = [
     "require_together",
     "transforming",
 ]
+
+LOG_PROBS = ("log_probs", "log_prob")  # keys of log-probabilities, either serves
 
 
 def array(x):
@@ -52,7 +55,7 @@ def log_softmax(logits):
 
 def log_probs_key(act):
     """Returns the key under which a policy keeps its log-probabilities, or None."""
-    return next((key for key in act if key.startswith("log_prob")), None)
+    return next((key for key in LOG_PROBS if key in act), None)
 
 
 # the network
@@ -165,6 +168,12 @@ def require_together(model, optimizer, a2c):
     optimizers = _kept(a2c, torch.optim.Optimizer)
     if optimizers and not any(each is optimizer for each in optimizers):
         raise CheckError(f"the A2C has another optimizer than `optimizer`: {again('A2C(...)')}")
+
+
+def transform_named(name, transforms):
+    """Returns the transform whose class has a name, else the last; None where there is none."""
+    named = [x for x in transforms if type(x).__name__ == name]
+    return next(iter([*named, *reversed(transforms)]), None)
 
 
 # a trajectory, and what becomes of it

@@ -1,0 +1,206 @@
+"""Task 5: is each loss the right one, in value and gradient, and if not, which mistake is it?
+
+A loss is one row of numbers here: its value, then its gradient with respect to the logits of the
+LIKELY actions and the values, N rows of LIKELY + 1.
+"""
+
+import numpy as np
+
+from tests.checks.draws import LIKELY
+from tests.checks.freedoms import CLOSE, close
+
+__all__ = ["effective", "fit", "judge_loss", "judge_terms", "right_rows", "signed", "sum_of"]
+
+TERMS = ("policy_loss", "value_loss", "entropy")
+SIGNS = {
+    "policy_loss": "minus the mean of advantage · log_prob",
+    "value_loss": "a mean of squares is never negative",
+    "entropy": "−Σ π log π is never negative",
+}
+
+
+def effective(gradient, probabilities):
+    """Returns a gradient with respect to logits and values, wherever it went through.
+
+    Args:
+        gradient: [N, A + 1 + A], of logits, values and log-probabilities.
+        probabilities: [N, LIKELY].
+
+    Returns:
+        [N, LIKELY + 1], and the largest number that belongs to any other logit.
+    """
+    n_actions = (gradient.shape[1] - 1) // 2
+    log_probs = gradient[:, n_actions + 1 :]
+    logits = gradient[:, :n_actions] + log_probs
+    logits[:, :LIKELY] -= log_probs.sum(1, keepdims=True) * probabilities
+    rest = np.abs(logits[:, LIKELY:]).max(initial=0)
+    return np.column_stack([logits[:, :LIKELY], gradient[:, n_actions]]), rest
+
+
+def right_rows(expected, k, half):
+    """Returns {term: row} of the k-th batch; half is the factor of the value loss, 1 or 1/2."""
+    rows = {name: expected[f"a2c/{k}/{name}"].astype(np.float64) for name in TERMS}
+    return {**rows, "value_loss": half * rows["value_loss"]}
+
+
+def same_row(row, right):
+    """Tells whether two losses are equal, in value and gradient."""
+    return _near(row[0], right[0]) and close(row[1:], right[1:])
+
+
+def _near(value, right):
+    return bool(abs(value - right) <= CLOSE * max(1, abs(right)))
+
+
+def signed(coefficients):
+    """Returns the factors of the three terms in the loss."""
+    return np.array([1.0, coefficients["value_loss_coef"], -coefficients["entropy_coef"]])
+
+
+def fit(row, rows):
+    """Returns the factors of some rows whose sum is nearest to a row, and if it is equal to it."""
+    columns = np.stack(rows, axis=1)
+    factors = np.linalg.lstsq(columns, row, rcond=None)[0]
+    return factors, close(columns @ factors, row)
+
+
+def _row_of(seen, name, probabilities):
+    """Returns the row of a loss, and what is wrong with its form."""
+    value = seen[name]
+    if value.size != 1 or not np.isfinite(value).all():
+        what = f"numbers of the shape {list(value.shape)}" if value.size > 1 else "no number"
+        return None, f"{name} returns {what}: return one number, a tensor with its graph"
+    gradient, rest = effective(seen[f"gradient/{name}"], probabilities)
+    return np.append(value, gradient), rest
+
+
+def judge_terms(seen, expected, n_actions, settings):
+    """Returns what is wrong with a term, or None; and the factor of the value loss, 1 or 1/2."""
+    half, rights = 1.0, right_rows(expected, 0, 1.0)
+    for name in TERMS:
+        row, rest = _row_of(seen, name, expected["a2c/0/probabilities"])
+        if row is None:
+            return rest, half
+        allowed = (1.0, 0.5) if name == "value_loss" else (1.0,)
+        fits = [factor for factor in allowed if same_row(row, factor * rights[name])]
+        if fits and rest <= CLOSE * np.abs(row[1:]).max():
+            half = fits[0] if name == "value_loss" else half
+            continue
+        return f"{name}: {_name(name, row, rights, expected, n_actions, settings)}", half
+    return None, half
+
+
+def _name(name, row, rights, expected, n_actions, settings):
+    """Names the mistake that explains a term wholly, or says what differs."""
+    right = rights[name]
+    if not row[1:].any():
+        worth = "its value is right" if _near(row[0], right[0]) else f"it is {row[0]:.4g}"
+        return (
+            f"{worth}, but no gradient comes back from it: part of it is detached, under no_grad, "
+            "or a plain number"
+        )
+    wrong = {"": right, **_mistakes(name, expected, n_actions)}
+    for mistake, other in wrong.items():
+        if mistake and same_row(row, other):
+            return mistake
+    for mistake, other in wrong.items():
+        (factor,), equal = fit(row, [other])
+        if equal and abs(factor) > 1e-6:
+            times = _name_factor(name, factor, len(right) // (LIKELY + 1), n_actions, settings)
+            return f"{mistake}; and {times}" if mistake else times
+    factors, equal = fit(row, list(rights.values()))
+    if equal:
+        return f"it is {sum_of(factors)}, expected {name} alone: loss puts the terms together"
+    return _difference(row, right)
+
+
+def _mistakes(name, expected, n_actions):
+    """Returns {what is wrong: row} of a term; some depend on the number of actions."""
+    prefix = f"a2c/mistake/{name}/"
+    found = {key[len(prefix) :]: x for key, x in expected.items() if key.startswith(prefix)}
+    return {key: x if x.ndim == 1 else x[n_actions - LIKELY] for key, x in found.items()}
+
+
+def _name_factor(name, factor, rows, n_actions, settings):
+    """Says what a factor before a term means."""
+    c, beta = settings["value_loss_coef"], settings["entropy_coef"]
+    known = {
+        -1: f"it has the wrong sign: {SIGNS[name]}",
+        rows: f"it is summed over the batch: take the mean over the N = {rows} rows",
+        -rows: f"it is summed over the batch, with the wrong sign: {SIGNS[name]}",
+        1 / n_actions: "the mean is taken over the actions too: sum over them, mean over the rows",
+        c: "value_loss_coef is in it already: it belongs into loss alone",
+        beta: "entropy_coef is in it already: it belongs into loss alone",
+        1 / np.log(2): "the logarithm has the base 2, expected the natural one",
+    }
+    for value, message in known.items():
+        if abs(factor / value - 1) < CLOSE:
+            return message
+    return f"it is {factor:.4g} times what it should be (rows: {rows}, actions: {n_actions})"
+
+
+def sum_of(factors):
+    """Writes a sum of the three terms out."""
+    parts = [f"{x:.3g} · {name}" for x, name in zip(factors, TERMS, strict=True) if abs(x) > CLOSE]
+    return " + ".join(parts)
+
+
+def _difference(row, right):
+    """Says where a loss differs from the right one."""
+    if close(row[1:], right[1:]):
+        return f"it is {row[0]:.4g}, expected {right[0]:.4g}, though its gradient is right"
+    got, expected = row[1:].reshape(-1, LIKELY + 1), right[1:].reshape(-1, LIKELY + 1)
+    at, column = np.unravel_index(np.abs(got - expected).argmax(), got.shape)
+    entry = "values" if column == LIKELY else f"logits of action {column}"
+    return (
+        f"it is {row[0]:.4g}, expected {right[0]:.4g}; its gradient in row {at} with respect to "
+        f"the {entry} is {got[at, column]:.4g}, expected {expected[at, column]:.4g}"
+    )
+
+
+def judge_loss(seen, expected, rights, coefficients):
+    """Returns what is wrong with `loss`, or None.
+
+    Args:
+        rights: {term: row} of the batch.
+        coefficients: {"value_loss_coef", "entropy_coef": number}.
+    """
+    row, rest = _row_of(seen, "loss", expected["a2c/0/probabilities"])
+    if row is None:
+        return rest
+    wanted = signed(coefficients)
+    if same_row(row, wanted @ np.stack(list(rights.values()))):
+        return None
+    if not row[1:].any():
+        return (
+            "loss: no gradient comes back from it: add the terms as tensors, without item() or "
+            "detach()"
+        )
+    factors, equal = fit(row, list(rights.values()))
+    if equal:
+        return f"loss: {_name_coefficients(factors, wanted)}"
+    factors, equal = fit(row[1:], [right[1:] for right in rights.values()])
+    if equal and np.isclose(factors, 0, atol=1e-4).any():
+        lost = TERMS[int(np.abs(factors).argmin())]
+        return f"loss: no gradient comes back from {lost}: add it as a tensor, not as a number"
+    return f"loss: {_difference(row, wanted @ np.stack(list(rights.values())))}"
+
+
+def _name_coefficients(got, wanted):
+    """Says which of the factors of the three terms is wrong, and in which way."""
+    if np.allclose(got[1:], [-wanted[2], -wanted[1]], 1e-2):
+        return "value_loss_coef and entropy_coef are exchanged"
+    at = int((np.abs(got - wanted) > 0.02 * np.abs(wanted) + 1e-4).argmax())
+    factor, right, size = got[at], wanted[at], abs(wanted[at])
+    name, coefficient = TERMS[at], ("1", "value_loss_coef", "entropy_coef")[at]
+    bonus = ": it is a bonus, subtracted from the loss" if name == "entropy" else ""
+    known = {
+        0.0: f"{name} is left out, expected {right:.4g} of it",
+        -right: f"{name} has the wrong sign{bonus}",
+        np.sign(right): f"{coefficient} is ignored: {name} counts 1 time, expected {size:.4g}",
+        np.sign(right) * size**2: f"{coefficient} is squared: multiply with it once",
+    }
+    for value, message in known.items():
+        if abs(factor - value) < 0.02 * abs(value) + 1e-4:
+            return message
+    return f"{name} counts {factor:.4g} times, expected {right:.4g}"

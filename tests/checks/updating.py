@@ -1,0 +1,235 @@
+"""Task 5: one update, looked at and judged: what reaches the optimizer, and what that does."""
+
+import contextlib
+import copy
+from unittest import mock
+
+import numpy as np
+import torch
+
+from runners import EnvRunner
+from tests.checks.freedoms import CLOSE
+from tests.checks.losses import effective, fit, signed, sum_of
+from tests.checks.observing import array_or_none
+
+__all__ = [
+    "APART",
+    "coefficients_of",
+    "judge_moves",
+    "judge_update",
+    "number",
+    "restoring",
+    "set_apart",
+    "update",
+]
+
+APART = {  # what tells a coefficient from a literal of the same size
+    "value_loss_coef": lambda c: c + 0.3,
+    "entropy_coef": lambda beta: beta + 0.2,
+    "max_grad_norm": lambda norm: norm / 2,
+}
+
+
+def number(x):
+    """Returns what should be one number as an array, NaN where it is none at all."""
+    found = array_or_none(x)
+    return np.array(np.nan) if found is None else found
+
+
+def coefficients_of(a2c):
+    """Returns the coefficients that an A2C keeps under the task's names, {name: number}."""
+    found = {name: getattr(a2c, name, None) for name in APART}
+    return {name: float(x) for name, x in found.items() if isinstance(x, (int, float))}
+
+
+@contextlib.contextmanager
+def set_apart(a2c):
+    """Gives the coefficients other values; yields the names of those that could be given one."""
+    held = {}
+    for name, value in coefficients_of(a2c).items():
+        with contextlib.suppress(AttributeError, TypeError):
+            object.__setattr__(a2c, name, APART[name](value))  # it may be frozen
+            held[name] = value
+    try:
+        yield list(held)
+    finally:
+        for name, value in held.items():
+            object.__setattr__(a2c, name, value)
+
+
+@contextlib.contextmanager
+def restoring(model, optimizer, a2c):
+    """Leaves optimizer, schedules, gradients and the A2C as they were, and draws no curve."""
+    own = getattr(a2c, "__dict__", {})
+    kept = [optimizer, *_schedules(optimizer, a2c)]
+    states = [copy.deepcopy(x.state_dict()) for x in kept]
+    attributes, gradients = dict(own), [p.grad for p in model.parameters()]
+    optimizer.state.clear()
+    model.zero_grad()
+    try:
+        with mock.patch.object(EnvRunner, "add_summary"):
+            yield
+    finally:
+        for x, state in zip(kept, states, strict=True):
+            x.load_state_dict(state)
+        for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+            parameter.grad = gradient
+        own.clear()
+        own.update(attributes)
+
+
+def _schedules(optimizer, a2c):
+    """Returns the schedules of an optimizer that an A2C keeps, or finds among its globals."""
+    named = getattr(getattr(type(a2c), "step", None), "__globals__", {})
+    found = [*getattr(a2c, "__dict__", {}).values(), *named.values()]
+    found = [x for x in found if isinstance(x, torch.optim.lr_scheduler.LRScheduler)]
+    return {id(x): x for x in found if x.optimizer is optimizer}.values()
+
+
+def update(a2c, optimizer, network, numbers, trajectory):
+    """Makes one update; returns what reached the optimizer, what it did, and what came back.
+
+    Args:
+        network: A RecordedModel, for learners that call the network again.
+        numbers: The Coupled numbers that the trajectory hangs on.
+    """
+    calls, step, before = [], optimizer.step, numbers.weights()
+
+    def watched(closure=None):
+        with torch.enable_grad():
+            loss = closure() if closure else None
+        rates = [group["lr"] for group in optimizer.param_groups]
+        calls.append((*numbers.arrived(), rates))
+        step()
+        return loss
+
+    with network.standing_in(), mock.patch.object(optimizer, "step", watched):
+        returned = number(a2c.step(trajectory))
+    afterwards, norm = numbers.arrived()
+    arrived, norm, rates = calls[0] if calls else (0 * afterwards, 0.0, [np.nan])
+    moved, elsewhere = numbers.moved(before, numbers.weights())
+    return {
+        "calls": np.array(len(calls)),
+        "arrived": arrived,
+        "norm": np.array(norm),
+        "rate": np.array(rates),
+        "afterwards": np.array(np.linalg.norm(afterwards)),
+        "returned": returned,
+        "moved": moved,
+        "elsewhere": np.array(elsewhere),
+    }
+
+
+# judge: plain arrays alone
+
+
+def judge_update(seen, expected, k, rights, coefficients, before=None):
+    """Returns what is wrong with one update, or None.
+
+    Args:
+        seen: What `update` returned.
+        k: Which recorded batch it learnt from.
+        rights: {term: row} of this batch.
+        coefficients: {"value_loss_coef", "entropy_coef", "max_grad_norm": number}.
+        before: What the update before returned.
+    """
+    if seen["calls"] != 1:
+        weights = ": the weights never move" if seen["calls"] == 0 else ""
+        return f"one call of step calls optimizer.step() {seen['calls']} times, expected 1{weights}"
+    probabilities, limit = expected[f"a2c/{k}/probabilities"], coefficients["max_grad_norm"]
+    got, rest = effective(seen["arrived"], probabilities)
+    if not np.isfinite(got).all() or not got.any():
+        return (
+            "no gradient is there at optimizer.step(): zero_grad() stands between backward() and "
+            "it, or backward() is missing"
+        )
+    right = signed(coefficients) @ np.stack([rights[name][1:] for name in rights])
+    (scale,), equal = fit(got.ravel(), [right])
+    if not equal or rest > CLOSE * np.abs(got).max():
+        earlier = None if before is None else effective(before["arrived"], probabilities)[0]
+        return _name_gradient(seen, got.ravel(), rights, right, earlier, limit)
+    return _judge_clipping(seen, scale, limit) or _judge_returned(seen, scale)
+
+
+def _name_gradient(seen, got, rights, right, earlier, limit):
+    """Says in which way a gradient differs from that of the loss."""
+    if earlier is not None:
+        factors, equal = fit(got, [right, earlier.ravel()])
+        if equal and factors.min() > 0:
+            return "the gradient of the update before is still there: call optimizer.zero_grad()"
+    largest = np.abs(seen["arrived"])
+    if (np.abs(largest - limit) < CLOSE * limit).sum() > 2 and largest.max() < 1.001 * limit:
+        return (
+            f"each number of the gradient is clipped to ±{limit:g}: clip the norm of all together"
+        )
+    factors, equal = fit(got, [row[1:] for row in rights.values()])
+    if equal:
+        return f"the gradient at optimizer.step() is that of {sum_of(factors)}, not that of loss"
+    at = np.abs(got / np.linalg.norm(got) - right / np.linalg.norm(right)).argmax()
+    return (
+        "the gradient that reaches optimizer.step() is no multiple of that of loss: one of its "
+        f"numbers is {got[at]:.3g} where loss has {right[at]:.3g}. Clip all parameters together "
+        "by their norm, and change nothing else"
+    )
+
+
+def _judge_clipping(seen, scale, limit):
+    """Compares how much shorter the gradient is than that of the loss."""
+    arrived = float(np.linalg.norm(seen["arrived"]))
+    if abs(seen["norm"] / arrived - 1) > CLOSE:
+        return (
+            f"the gradient at optimizer.step() has the norm {seen['norm']:.4g}, that of the loss "
+            f"alone {arrived:.4g}: something else adds to it"
+        )
+    norm = arrived / scale
+    wanted = min(1.0, limit / abs(norm))
+    if abs(scale / wanted - 1) < CLOSE:
+        return None
+    if scale < 0:
+        return "the gradient at optimizer.step() has the wrong sign"
+    if abs(scale - 1) < CLOSE and seen["afterwards"] <= 1.01 * limit:
+        return "the gradient is clipped after optimizer.step(): clip it before"
+    if abs(scale - 1) < CLOSE:
+        return (
+            f"the gradient is not clipped: its norm is {norm:.4g} at optimizer.step(), and "
+            f"max_grad_norm is {limit:g}"
+        )
+    return (
+        f"the gradient at optimizer.step() has the norm {arrived:.4g}, expected "
+        f"{min(limit, norm):.4g}: that of loss is {norm:.4g}, max_grad_norm {limit:g}. One "
+        "backward(), then clip once"
+    )
+
+
+def _judge_returned(seen, scale):
+    got, arrived = seen["returned"], float(np.linalg.norm(seen["arrived"]))
+    if got.size != 1 or not np.isfinite(got).all():
+        return "step returns no number: return the gradient's norm, which is one of the curves"
+    if abs(float(got.ravel()[0]) - arrived / scale) < CLOSE * arrived / scale:
+        return None
+    why = " from before clipping" if abs(float(got.ravel()[0]) - arrived) < CLOSE * arrived else ""
+    return (
+        f"step returns {got.item():.4g}, expected the gradient's norm{why}, {arrived / scale:.4g}"
+    )
+
+
+def judge_moves(updates, settings):
+    """Returns what is wrong with what the optimizer made of the gradients, or None."""
+    weight = torch.zeros(updates[0]["arrived"].shape, dtype=torch.float64, requires_grad=True)
+    kwargs = {name: settings[name] for name in ("lr", "alpha", "eps")}
+    optimizer, rate = torch.optim.RMSprop([weight], **kwargs), settings["lr"]
+    for k, seen in enumerate(updates, 1):
+        if np.abs(seen["rate"] - rate).max() > 2 * CLOSE * rate:
+            return f"the learning rate is {seen['rate'].max():.3g} at update {k}, expected {rate:g}"
+        weight.grad, held = torch.tensor(seen["arrived"]), weight.detach().clone()
+        optimizer.step()
+        right = (weight.detach() - held).numpy()
+        if np.abs(seen["moved"] - right).max() > 2 * CLOSE * np.abs(right).max() + 1e-7:
+            at = np.unravel_index(np.abs(seen["moved"] - right).argmax(), right.shape)
+            return (
+                f"update {k} of three moves a weight by {seen['moved'][at]:.3g}, expected "
+                f"{right[at]:.3g}: RMSprop with the settings, one step a call, moves all weights"
+            )
+        if seen["elsewhere"] > CLOSE * np.abs(right).max():
+            return f"update {k} moves weights by {seen['elsewhere']:.3g} that have no gradient"
+    return None

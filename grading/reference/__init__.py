@@ -10,7 +10,7 @@ from grading.reference.network import expect_network
 from grading.reference.update import expect_update
 from tests.checks.expected import PATH, RELEASED_SEEDS
 
-__all__ = ["expect", "write"]
+__all__ = ["expect", "expect_update", "write"]
 
 
 def expect(seed):

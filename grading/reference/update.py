@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from tests.checks.batches import SCALES, draw_batch
+from tests.checks.chain import draw_chain
 from tests.checks.draws import LIKELY, MOST_ACTIONS
 
 __all__ = ["expect_update"]
@@ -22,20 +23,37 @@ def expect_update(seed):
     out = {}
     for k in range(len(SCALES)):
         batch = _batch(seed, k, LIKELY)
-        out[f"a2c/{k}/normalisers"] = batch.z.logsumexp(1).detach()
-        out[f"a2c/{k}/probabilities"] = batch.p.detach()
+        out[f"a2c/{k}/normalisers"] = batch.z.logsumexp(1).detach().numpy()
+        out[f"a2c/{k}/probabilities"] = batch.p.detach().numpy()
         out |= {f"a2c/{k}/{name}": _row(loss(batch), batch) for name, loss in _right().items()}
     batches = [_batch(seed, 0, n_actions) for n_actions in range(LIKELY, MOST_ACTIONS + 1)]
     for name, loss in _mistakes().items():
         rows = np.stack([_row(loss(batch), batch) for batch in batches])
         same = np.allclose(rows, rows[0], 1e-5, 1e-6)
         out[f"a2c/mistake/{name}"] = rows[0] if same else rows
+    return {**out, **_expect_chain(seed)}
+
+
+def _expect_chain(seed):
+    """Returns targets and gradients of the five tasks together, as coefficients of powers of γ.
+
+    A gradient is linear in the targets, but for what it is where they are zero.
+    """
+    recorded = draw_chain(seed, LIKELY)
+    out = {"chain/targets": target_powers(recorded)}
+    for name, loss in _right().items():
+        parts = [_parts(recorded, x.ravel()) for x in (*out["chain/targets"], 0 * recorded.values)]
+        *rows, zero = [_row(loss(one), one)[1:] for one in parts]
+        out[f"chain/{name}"] = np.stack([rows[0], *(row - zero for row in rows[1:])])
     return out
 
 
 def _batch(seed, k, n_actions):
-    """Returns a recorded batch and what the losses are made of, in float64 with a graph."""
-    recorded, targets = draw_batch(seed, k, n_actions)
+    return _parts(*draw_batch(seed, k, n_actions))
+
+
+def _parts(recorded, targets):
+    """Returns what the losses of a batch are made of, in float64 with a graph."""
     z = torch.tensor(recorded.logits.reshape(len(targets), -1), dtype=torch.float64)
     v = torch.tensor(recorded.values.ravel(), dtype=torch.float64)
     z.requires_grad_(), v.requires_grad_()
@@ -209,3 +227,17 @@ def _wrong_entropies():
             -(b.z * b.log_p).sum(1).mean()
         ),
     }
+
+
+def target_powers(recorded):
+    """TEMPORARY"""
+    T, B = recorded.rewards.shape
+    out = np.zeros((T + 1, T, B))
+    nxt = np.zeros((T + 1, B))
+    nxt[0] = recorded.latest_values
+    for t in reversed(range(T)):
+        cur = np.roll(nxt * (1 - recorded.resets[t]), 1, 0)
+        cur[0] += recorded.rewards[t]
+        out[:, t] = cur
+        nxt = cur
+    return out

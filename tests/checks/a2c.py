@@ -1,22 +1,30 @@
 """Task 5: each loss, three real updates, and the objects that make them."""
 
+import contextlib
+import io
+
 import numpy as np
 
 from tests.checks.batches import SCALES, draw_batch, make_batch
-from tests.checks.errors import blaming, pass_or_raise
+from tests.checks.chain import judge_chain, observe_chain
+from tests.checks.errors import CheckError, blaming, pass_or_raise
 from tests.checks.expected import RELEASED_SEEDS, read_expected
-from tests.checks.losses import judge_loss, judge_terms, right_rows
+from tests.checks.losses import judge_loss, judge_terms, only_apart, right_rows
+from tests.checks.merge import check_merge
 from tests.checks.observing import exactly, quietly, require_together, transform_named
+from tests.checks.policy import check_policy
 from tests.checks.updating import (
     APART,
     coefficients_of,
     judge_moves,
+    judge_returned,
     judge_update,
     number,
     restoring,
     set_apart,
     update,
 )
+from tests.checks.value_targets import check_value_targets
 
 __all__ = ["check_a2c", "judge_a2c", "observe_a2c"]
 
@@ -25,12 +33,25 @@ LOSSES = ("policy_loss", "value_loss", "entropy", "loss")
 
 def check_a2c(model, policy, runner, optimizer, a2c, n_actions, settings):
     """Checks the losses, three updates, and at last all five tasks together."""
+    made = model, policy, runner, optimizer, a2c, n_actions
     for seed in RELEASED_SEEDS:
         expected = read_expected(seed)
-        seen = observe_a2c(model, policy, runner, optimizer, a2c, n_actions, seed, expected)
+        seen = observe_a2c(*made, seed, expected)
         if mistake := judge_a2c(seen, expected, n_actions, settings):
             break
+    if not mistake and _others_pass(model, policy, runner.transforms, n_actions, settings["gamma"]):
+        mistake = judge_chain(observe_chain(*made, seed), expected, n_actions, seed, settings)
     pass_or_raise("A2C", mistake)
+
+
+def _others_pass(model, policy, transforms, n_actions, gamma):
+    """Tells whether Tasks 2 to 4 pass; else their own checks say what is wrong."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(CheckError):
+        check_policy(model, policy, n_actions)
+        check_value_targets(model, policy, transforms, gamma)
+        check_merge(model, policy, transforms)
+        return True
+    return False
 
 
 # observe: this half runs the student's losses and updates
@@ -78,6 +99,7 @@ def _describe(model, policy, runner, optimizer, a2c):
         "runner/nsteps": runner.nsteps,
         "runner/nenvs": runner.nenvs,
         "runner/policy": runner.policy is policy,
+        "runner/transforms": len(runner.transforms),
     }
     numbers = {k: v for k, v in optimizer.param_groups[0].items() if isinstance(v, (int, float))}
     seen |= _named("optimizer/", numbers) | _named("a2c/", coefficients_of(a2c))
@@ -117,12 +139,11 @@ def judge_a2c(seen, expected, n_actions, settings):
     rows = [right_rows(expected, k, half) for k in range(len(SCALES))]
     aside = _strip(seen, "apart/")
     return (
-        judge_loss(seen, expected, rows[0], made)
-        or _only_apart(judge_loss(aside, expected, rows[0], apart))
+        judge_loss((seen, aside), expected, rows[0], (made, apart))
         or _judge_updates(seen, expected, rows, made)
         or _judge_made(seen, settings)
         or judge_moves([_strip(seen, f"{k}/") for k in range(len(SCALES))], settings)
-        or _only_apart(judge_update(aside, expected, 1, rows[1], apart))
+        or only_apart(judge_update(aside, expected, 1, rows[1], apart))
     )
 
 
@@ -130,24 +151,15 @@ def _strip(seen, prefix):
     return {name[len(prefix) :]: x for name, x in seen.items() if name.startswith(prefix)}
 
 
-def _only_apart(mistake):
-    """Says that a mistake shows only where coefficients are changed."""
-    if mistake is None:
-        return None
-    return (
-        f"{mistake}. All is right with your settings, and wrong with others: in place of numbers "
-        "write self.value_loss_coef, self.entropy_coef and self.max_grad_norm"
-    )
-
-
 def _judge_updates(seen, expected, rows, coefficients):
-    before = None
-    for k, rights in enumerate(rows):
-        one = _strip(seen, f"{k}/")
+    updates, before = [_strip(seen, f"{k}/") for k in range(len(rows))], None
+    for k, (one, rights) in enumerate(zip(updates, rows, strict=True)):
         if mistake := judge_update(one, expected, k, rights, coefficients, before):
             return mistake if k == 0 else f"update {k + 1} of three in a row: {mistake}"
         before = one
-    return None
+    triples = enumerate(zip(updates, rows, strict=True))
+    found = [judge_returned(one, expected, k, rights, coefficients) for k, (one, rights) in triples]
+    return next(filter(None, found), None)
 
 
 def _judge_made(seen, settings):
@@ -161,6 +173,8 @@ def _judge_made(seen, settings):
         )
     if not seen["runner/policy"]:
         return "the runner plays with another policy than `policy`: run its cell again"
+    if seen["runner/transforms"] < 2:
+        return "the runner lacks transforms: give it ComputeValueTargets, then MergeTimeBatch"
     wanted = {f"optimizer/{name}": settings[name] for name in ("lr", "alpha", "eps")}
     wanted |= {f"optimizer/{name}": 0 for name in ("momentum", "weight_decay", "centered")}
     wanted |= {f"runner/{name}": settings[name] for name in ("nsteps", "nenvs")}

@@ -113,7 +113,7 @@ def _joined(steps):
 
 
 def _arrays(merge, recorded):
-    """Returns the entries that are arrays: as the student's merging leaves them, if rightly."""
+    """Returns the entries that are arrays, as tensors where the student's merging makes such."""
     steps = {key: list(getattr(recorded, key)) for key in ARRAYS}
     right = {key: np.concatenate(parts) for key, parts in steps.items()}
     tensors = [torch.zeros(recorded.actions.shape[1])] * len(recorded.actions)
@@ -121,8 +121,9 @@ def _arrays(merge, recorded):
     steps["state"] = _state(recorded)
     with contextlib.suppress(Exception):
         merge(steps)
-    return {key: steps[key] if _are_equal(steps.get(key), x) else x for key, x in right.items()}
+    return {key: _of_kind(steps.get(key), rows) for key, rows in right.items()}
 
 
-def _are_equal(got, right):
-    return not isinstance(got, list) and np.array_equal(array_or_none(got), right)
+def _of_kind(got, rows):
+    """Returns rows as a tensor of the same type where they got to be one."""
+    return torch.as_tensor(rows).to(got) if torch.is_tensor(got) else rows

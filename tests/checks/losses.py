@@ -9,7 +9,16 @@ import numpy as np
 from tests.checks.draws import LIKELY
 from tests.checks.freedoms import CLOSE, close
 
-__all__ = ["effective", "fit", "judge_loss", "judge_terms", "right_rows", "signed", "sum_of"]
+__all__ = [
+    "TERMS",
+    "effective",
+    "fit",
+    "judge_loss",
+    "judge_terms",
+    "right_rows",
+    "signed",
+    "sum_of",
+]
 
 TERMS = ("policy_loss", "value_loss", "entropy")
 SIGNS = {
@@ -162,45 +171,74 @@ def judge_loss(seen, expected, rights, coefficients):
     """Returns what is wrong with `loss`, or None.
 
     Args:
+        seen: Two readings of the loss: with the settings, and with coefficients set apart.
         rights: {term: row} of the batch.
-        coefficients: {"value_loss_coef", "entropy_coef": number}.
+        coefficients: {"value_loss_coef", "entropy_coef": number} of each reading.
     """
-    row, rest = _row_of(seen, "loss", expected["a2c/0/probabilities"])
-    if row is None:
-        return rest
-    wanted = signed(coefficients)
-    if same_row(row, wanted @ np.stack(list(rights.values()))):
+    factors = []
+    for one, made in zip(seen, coefficients, strict=True):
+        row, rest = _row_of(one, "loss", expected["a2c/0/probabilities"])
+        if row is None:
+            return rest
+        right = signed(made) @ np.stack(list(rights.values()))
+        if same_row(row, right):
+            continue
+        got, equal = fit(row, list(rights.values()))
+        if not equal:
+            return f"loss: {_name_lost(row, right, rights)}"
+        factors.append((got, signed(made)))
+    if not factors:
         return None
+    mistake = f"loss: {_name_coefficients(factors)}"
+    return mistake if len(factors) == len(seen) else only_apart(mistake)
+
+
+def only_apart(mistake):
+    """Says that a mistake shows only where coefficients are changed."""
+    if mistake is None:
+        return None
+    return (
+        f"{mistake}. All is right with your settings, and wrong with others: in place of numbers "
+        "write self.value_loss_coef, self.entropy_coef and self.max_grad_norm"
+    )
+
+
+def _name_lost(row, right, rights):
+    """Names the term whose gradient is lost in the loss, or says what differs."""
     if not row[1:].any():
         return (
-            "loss: no gradient comes back from it: add the terms as tensors, without item() or "
-            "detach()"
+            "no gradient comes back from it: add the terms as tensors, without item() or detach()"
         )
-    factors, equal = fit(row, list(rights.values()))
-    if equal:
-        return f"loss: {_name_coefficients(factors, wanted)}"
-    factors, equal = fit(row[1:], [right[1:] for right in rights.values()])
+    factors, equal = fit(row[1:], [row[1:] for row in rights.values()])
     if equal and np.isclose(factors, 0, atol=1e-4).any():
         lost = TERMS[int(np.abs(factors).argmin())]
-        return f"loss: no gradient comes back from {lost}: add it as a tensor, not as a number"
-    return f"loss: {_difference(row, wanted @ np.stack(list(rights.values())))}"
+        return f"no gradient comes back from {lost}: add it as a tensor, not as a number"
+    return _difference(row, right)
 
 
-def _name_coefficients(got, wanted):
-    """Says which of the factors of the three terms is wrong, and in which way."""
-    if np.allclose(got[1:], [-wanted[2], -wanted[1]], 1e-2):
+def _name_coefficients(factors):
+    """Says which of the factors of the three terms is wrong, and in which way.
+
+    Args:
+        factors: Pairs of what was got and what was wanted; a name must fit all of them.
+    """
+    if all(np.allclose(got[1:], [-wanted[2], -wanted[1]], 1e-2) for got, wanted in factors):
         return "value_loss_coef and entropy_coef are exchanged"
+    got, wanted = factors[0]
     at = int((np.abs(got - wanted) > 0.02 * np.abs(wanted) + 1e-4).argmax())
-    factor, right, size = got[at], wanted[at], abs(wanted[at])
     name, coefficient = TERMS[at], ("1", "value_loss_coef", "entropy_coef")[at]
     bonus = ": it is a bonus, subtracted from the loss" if name == "entropy" else ""
     known = {
-        0.0: f"{name} is left out, expected {right:.4g} of it",
-        -right: f"{name} has the wrong sign{bonus}",
-        np.sign(right): f"{coefficient} is ignored: {name} counts 1 time, expected {size:.4g}",
-        np.sign(right) * size**2: f"{coefficient} is squared: multiply with it once",
+        f"{name} is left out": lambda right: 0.0,
+        f"{name} has the wrong sign{bonus}": lambda right: -right,
+        f"{coefficient} is ignored: {name} counts as it is": np.sign,
+        f"{coefficient} is squared: multiply with it once": lambda right: right * abs(right),
     }
-    for value, message in known.items():
-        if abs(factor - value) < 0.02 * abs(value) + 1e-4:
+    for message, wrong in known.items():
+        if all(_is_factor(one[at], wrong(other[at])) for one, other in factors):
             return message
-    return f"{name} counts {factor:.4g} times, expected {right:.4g}"
+    return f"{name} counts {got[at]:.4g} times, expected {wanted[at]:.4g}"
+
+
+def _is_factor(got, wrong):
+    return abs(got - wrong) < 0.02 * abs(wrong) + 1e-4

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 from unittest import mock
 
 import numpy as np
@@ -16,6 +17,7 @@ __all__ = [
     "APART",
     "coefficients_of",
     "judge_moves",
+    "judge_returned",
     "judge_update",
     "number",
     "restoring",
@@ -95,6 +97,7 @@ def update(a2c, optimizer, network, numbers, trajectory):
     """
     calls, step, before = [], optimizer.step, numbers.weights()
 
+    @functools.wraps(step)
     def watched(closure=None):
         with torch.enable_grad():
             loss = closure() if closure else None
@@ -143,12 +146,16 @@ def judge_update(seen, expected, k, rights, coefficients, before=None):
             "no gradient is there at optimizer.step(): zero_grad() stands between backward() and "
             "it, or backward() is missing"
         )
-    right = signed(coefficients) @ np.stack([rights[name][1:] for name in rights])
+    right = _gradient(rights, coefficients)
     (scale,), equal = fit(got.ravel(), [right])
     if not equal or rest > CLOSE * np.abs(got).max():
         earlier = None if before is None else effective(before["arrived"], probabilities)[0]
         return _name_gradient(seen, got.ravel(), rights, right, earlier, limit)
-    return _judge_clipping(seen, scale, limit) or _judge_returned(seen, scale)
+    return _judge_clipping(seen, scale, limit)
+
+
+def _gradient(rights, coefficients):
+    return signed(coefficients) @ np.stack([row[1:] for row in rights.values()])
 
 
 def _name_gradient(seen, got, rights, right, earlier, limit):
@@ -201,16 +208,20 @@ def _judge_clipping(seen, scale, limit):
     )
 
 
-def _judge_returned(seen, scale):
+def judge_returned(seen, expected, k, rights, coefficients):
+    """Returns what is wrong with what `step` returns after a right update, or None."""
     got, arrived = seen["returned"], float(np.linalg.norm(seen["arrived"]))
     if got.size != 1 or not np.isfinite(got).all():
         return "step returns no number: return the gradient's norm, which is one of the curves"
-    if abs(float(got.ravel()[0]) - arrived / scale) < CLOSE * arrived / scale:
+    got, loss = got.item(), signed(coefficients) @ [row[0] for row in rights.values()]
+    gradient = effective(seen["arrived"], expected[f"a2c/{k}/probabilities"])[0]
+    norm = arrived / fit(gradient.ravel(), [_gradient(rights, coefficients)])[0].item()
+    if abs(got - norm) < CLOSE * norm:
         return None
-    why = " from before clipping" if abs(float(got.ravel()[0]) - arrived) < CLOSE * arrived else ""
-    return (
-        f"step returns {got.item():.4g}, expected the gradient's norm{why}, {arrived / scale:.4g}"
-    )
+    what = {arrived: ", that from after clipping", loss: ", the loss"}
+    told = next((text for x, text in what.items() if abs(got - x) < CLOSE * abs(x)), "")
+    right = f"expected the gradient's norm from before clipping, {norm:.4g}"
+    return f"step returns {got:.4g}{told}; {right}"
 
 
 def judge_moves(updates, settings):

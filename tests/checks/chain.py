@@ -1,0 +1,108 @@
+"""The five tasks together, once: acting, transforms and an update are all the student's own."""
+
+import numpy as np
+
+from tests.checks.batches import act_as_recorded
+from tests.checks.coupled import Coupled
+from tests.checks.draws import LIKELY, draw_trajectory
+from tests.checks.errors import blaming
+from tests.checks.freedoms import close
+from tests.checks.losses import TERMS, fit, signed
+from tests.checks.observing import array_or_none, calling, exactly, log_probs_key, quietly
+from tests.checks.stand_ins import RecordedModel
+from tests.checks.updating import restoring, update
+
+__all__ = ["draw_chain", "judge_chain", "observe_chain"]
+
+RESETS = np.array([[0, 0], [1, 0], [0, 0]], bool)
+KEYS = ("values", "value_targets", "log_probs", "logits")
+
+
+def draw_chain(seed, n_actions):
+    """Draws the trajectory that the policy is made to play."""
+    return draw_trajectory(10 * seed + 9, RESETS, n_actions)
+
+
+def observe_chain(model, policy, runner, optimizer, a2c, n_actions, seed):
+    """Plays a recorded trajectory and learns from it.
+
+    Returns:
+        {name: array}: the merged trajectory, and the update; empty where the policy does not draw
+        the recorded actions, which its own check tells.
+    """
+    recorded = draw_chain(seed, n_actions)
+    with blaming("A2C, with the other four tasks,"), exactly(), quietly(model):
+        with restoring(model, optimizer, a2c):
+            numbers = Coupled(model, recorded.outputs)
+            network = RecordedModel(model, recorded.pictures, numbers.root)
+            with network.standing_in():
+                trajectory = _play(model, policy, recorded)
+                if trajectory is None:
+                    return {}
+                with calling(model, "a transform", "ComputeValueTargets(policy)"):
+                    for transform in runner.transforms:
+                        transform(trajectory)
+            named = {**trajectory, "log_probs": trajectory.get(log_probs_key(trajectory))}
+            rows = {key: array_or_none(named.get(key)) for key in KEYS}
+            seen = {key: np.array([]) if x is None else x for key, x in rows.items()}
+            return {**seen, **update(a2c, optimizer, network, numbers, trajectory)}
+
+
+def _play(model, policy, recorded):
+    """Returns the trajectory that a runner would collect, None if it cannot be played."""
+    with calling(model, "the policy", "Policy(model)"):
+        pairs = zip(recorded.observations, recorded.actions, strict=True)
+        steps = [act_as_recorded(policy, *pair) for pair in pairs]
+    if None in steps:
+        return None
+    trajectory = {key: [step[key] for step in steps] for key in steps[0]}
+    for key in ("observations", "rewards", "resets"):
+        trajectory[key] = list(getattr(recorded, key).copy())
+    state = {"latest_observation": recorded.latest.copy(), "env_steps": len(steps)}
+    return {**trajectory, "state": state}
+
+
+# judge: plain arrays alone
+
+
+def judge_chain(seen, expected, n_actions, seed, settings):
+    """Returns what is wrong although each task passes alone, or None."""
+    if not seen:
+        return None
+    powers = settings["gamma"] ** np.arange(len(RESETS) + 1)
+    mistake = _judge_rows(seen, expected, draw_chain(seed, n_actions), powers)
+    mistake = mistake or _judge_gradient(seen, expected, n_actions, powers, settings)
+    return f"each task passes alone, but together {mistake}" if mistake else None
+
+
+def _judge_rows(seen, expected, recorded, powers):
+    """Compares the trajectory after the transforms."""
+    wanted = {
+        "values": recorded.values.ravel(),
+        "value_targets": np.tensordot(powers, expected["chain/targets"], 1).ravel(),
+        "logits": recorded.logits.reshape(recorded.values.size, -1),
+    }
+    for key, right in wanted.items():
+        if not close(seen[key], right):
+            shapes = f"{list(seen[key].shape)}, expected {list(right.shape)}"
+            return (
+                f"{key} come out of the transforms in another form (shape {shapes}) or with other "
+                "numbers: first ComputeValueTargets, then MergeTimeBatch"
+            )
+    return None
+
+
+def _judge_gradient(seen, expected, n_actions, powers, settings):
+    terms = [np.tensordot(powers, expected[f"chain/{name}"], 1).ravel() for name in TERMS]
+    got = seen["arrived"][: RESETS.size]  # what hangs on the latest observation is no row
+    got = np.column_stack([got[:, :LIKELY], got[:, n_actions]]).ravel()
+    for half in (1.0, 0.5):
+        right = signed(settings) * (1.0, half, 1.0) @ np.stack(terms)
+        (factor,), equal = fit(got, [right])
+        if equal and 0 < factor and not seen["arrived"][RESETS.size :].any():
+            return None
+    at = np.abs(got - right).argmax()
+    return (
+        f"the gradient at optimizer.step() is not that of loss: one of its numbers is "
+        f"{got[at]:.3g}, expected {right[at]:.3g}"
+    )

@@ -7,6 +7,7 @@ that `python -m grading.reference` writes.
 import numpy as np
 
 from grading.reference.network import expect_network
+from grading.reference.targets import expect_targets
 from grading.reference.update import expect_update
 from tests.checks.expected import PATH, RELEASED_SEEDS
 
@@ -15,7 +16,7 @@ __all__ = ["expect", "expect_update", "write"]
 
 def expect(seed):
     """Returns {name: array} of a draw, float32."""
-    arrays = {**expect_network(seed), **expect_update(seed)}
+    arrays = {**expect_network(seed), **expect_targets(seed), **expect_update(seed)}
     return {name: np.asarray(x, np.float32) for name, x in arrays.items()}
 
 

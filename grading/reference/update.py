@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from grading.reference.targets import target_powers
 from tests.checks.batches import SCALES, draw_batch
 from tests.checks.chain import draw_chain
 from tests.checks.draws import LIKELY, MOST_ACTIONS
@@ -227,17 +228,3 @@ def _wrong_entropies():
             -(b.z * b.log_p).sum(1).mean()
         ),
     }
-
-
-def target_powers(recorded):
-    """TEMPORARY"""
-    T, B = recorded.rewards.shape
-    out = np.zeros((T + 1, T, B))
-    nxt = np.zeros((T + 1, B))
-    nxt[0] = recorded.latest_values
-    for t in reversed(range(T)):
-        cur = np.roll(nxt * (1 - recorded.resets[t]), 1, 0)
-        cur[0] += recorded.rewards[t]
-        out[:, t] = cur
-        nxt = cur
-    return out

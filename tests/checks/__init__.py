@@ -1,15 +1,15 @@
 """What each task must do: the notebook's check cells, the tests and the grader all call this.
 
-Every check has two halves. `observe_*` runs the student's objects on given inputs and returns plain
-arrays; `judge_*` compares them with what is expected and returns None or the mistake. For Tasks 1
-and 2 that are the arrays of `expected.npz`, which `python -m grading.reference` writes.
-In the notebook both run in place; a grader can run the first half apart, on inputs that it draws.
-Checks take the objects that the notebook made, never a signature: the model, the policy, the
-transforms, the optimizer and the A2C; and feed them what the runner feeds.
+Every check has two halves. `observe_*` runs the student's objects on recorded inputs and returns
+plain arrays; `judge_*` compares them with what is expected, the arrays of `expected.npz` that
+`python -m grading.reference` writes, and returns None or the mistake. In the notebook both run in
+place; a grader runs the first half apart, on inputs that nobody has seen.
+Checks take the objects that the notebook made, never a signature; and while one task is checked,
+recorded numbers stand in for what the others give.
 """
 
-from tests.checks.errors import CheckError, CheckWarning
-from tests.checks.inputs import Inputs, draw_inputs
+from tests.checks.a2c import check_a2c
+from tests.checks.errors import CheckError
 from tests.checks.merge import check_merge
 from tests.checks.model import check_model
 from tests.checks.policy import check_policy
@@ -17,11 +17,9 @@ from tests.checks.value_targets import check_value_targets
 
 __all__ = [
     "CheckError",
-    "CheckWarning",
-    "Inputs",
+    "check_a2c",
     "check_merge",
     "check_model",
     "check_policy",
     "check_value_targets",
-    "draw_inputs",
 ]

@@ -66,7 +66,7 @@ def observe_a2c(model, policy, runner, optimizer, a2c, n_actions, seed, expected
     Returns:
         {name: array}; gradients are [N, A + 1 + A]: of logits, values, and log-probabilities.
     """
-    require_together(model, optimizer, a2c)
+    require_together(model, optimizer, a2c, runner)
     seen = _describe(model, policy, runner, optimizer, a2c)
     merge = transform_named("MergeTimeBatch", runner.transforms)
 

@@ -11,6 +11,7 @@ from tests.checks.losses import TERMS, fit, signed
 from tests.checks.observing import array_or_none, calling, exactly, log_probs_key, quietly
 from tests.checks.stand_ins import RecordedModel
 from tests.checks.updating import restoring, update
+from tests.checks.value_targets import evaluate
 
 __all__ = ["draw_chain", "judge_chain", "observe_chain"]
 
@@ -69,17 +70,18 @@ def judge_chain(seen, expected, n_actions, seed, settings):
     """Returns what is wrong although each task passes alone, or None."""
     if not seen:
         return None
-    powers = settings["gamma"] ** np.arange(len(RESETS) + 1)
-    mistake = _judge_rows(seen, expected, draw_chain(seed, n_actions), powers)
-    mistake = mistake or _judge_gradient(seen, expected, n_actions, powers, settings)
+    parts = ("targets", *TERMS)
+    right = {name: evaluate(expected[f"chain/{name}"], settings["gamma"]) for name in parts}
+    mistake = _judge_rows(seen, right["targets"], draw_chain(seed, n_actions))
+    mistake = mistake or _judge_gradient(seen, right, n_actions, settings)
     return f"each task passes alone, but together {mistake}" if mistake else None
 
 
-def _judge_rows(seen, expected, recorded, powers):
+def _judge_rows(seen, targets, recorded):
     """Compares the trajectory after the transforms."""
     wanted = {
         "values": recorded.values.ravel(),
-        "value_targets": np.tensordot(powers, expected["chain/targets"], 1).ravel(),
+        "value_targets": targets.ravel(),
         "logits": recorded.logits.reshape(recorded.values.size, -1),
     }
     for key, right in wanted.items():
@@ -92,8 +94,8 @@ def _judge_rows(seen, expected, recorded, powers):
     return None
 
 
-def _judge_gradient(seen, expected, n_actions, powers, settings):
-    terms = [np.tensordot(powers, expected[f"chain/{name}"], 1).ravel() for name in TERMS]
+def _judge_gradient(seen, rights, n_actions, settings):
+    terms = [rights[name].ravel() for name in TERMS]
     got = seen["arrived"][: RESETS.size]  # what hangs on the latest observation is no row
     got = np.column_stack([got[:, :LIKELY], got[:, n_actions]]).ravel()
     for half in (1.0, 0.5):

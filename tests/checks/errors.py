@@ -3,15 +3,11 @@
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["CheckError", "CheckWarning", "blaming", "pass_or_raise"]
+__all__ = ["CheckError", "blaming", "pass_or_raise"]
 
 
 class CheckError(AssertionError):
     """An answer does not do what its task demands; the message names the likely mistake."""
-
-
-class CheckWarning(UserWarning):
-    """An answer passes, but something about it is odd."""
 
 
 def pass_or_raise(task, mistake):

@@ -1,207 +1,346 @@
-"""Task 3: the n-step bootstrapped targets, with all kinds of resets."""
+"""Task 3: the n-step bootstrapped targets, for all kinds of resets, steps and environments."""
+
+import contextlib
+import copy
 
 import numpy as np
 import torch
 
-from tests.checks.errors import blaming, pass_or_raise
-from tests.checks.inputs import draw_inputs
-from tests.checks.observing import array, array_or_none, loud, play, transforming
+from tests.checks.draws import draw_trajectory
+from tests.checks.errors import CheckError, blaming, pass_or_raise
+from tests.checks.expected import RELEASED_SEEDS, read_expected
+from tests.checks.freedoms import CLOSE, close
+from tests.checks.observing import array, calling, exactly, quietly
+from tests.checks.stand_ins import PIXELS, RecordedModel, acting, as_leaf
 
-__all__ = ["check_value_targets", "judge_targets", "n_step", "observe_targets", "td_lambda"]
+__all__ = [
+    "CASES",
+    "FIRST",
+    "check_value_targets",
+    "draw_case",
+    "evaluate",
+    "judge_value_targets",
+    "observe_value_targets",
+    "transform_of_targets",
+]
+
+TASK = "ComputeValueTargets"
+N_ACTIONS = 7  # unlike any number of steps or environments
+FIRST = "5 steps in 6 environments"
+RESETS = np.array(
+    [
+        [0, 0, 0, 1, 0, 0],
+        [0, 0, 0, 1, 1, 0],
+        [1, 0, 0, 0, 0, 0],
+        [0, 0, 0, 0, 0, 1],
+        [0, 1, 0, 0, 1, 0],
+    ],
+    dtype=bool,
+)  # [T, B]: midway, on the last step, never, twice in a row, midway and last, before the last
+CASES = {  # name: resets [T, B]; one transform is called on all, in this order
+    FIRST: RESETS,
+    f"a second trajectory of {FIRST}": RESETS,
+    "3 steps in 4 environments": np.array([[0, 1, 0, 0], [0, 0, 0, 1], [0, 1, 1, 0]], bool),
+    "1 step in 4 environments": np.array([[0, 1, 0, 1]], bool),
+    "5 steps in 1 environment": np.array([[0], [0], [1], [0], [0]], bool),
+    "a reset on each of 2 steps in 3 environments": np.ones((2, 3), bool),
+    "no reset on 4 steps in 3 environments": np.zeros((4, 3), bool),
+    f"a last trajectory of {FIRST}": RESETS,
+}
 
 
 def check_value_targets(model, policy, transforms, gamma=0.99):
     """Checks the targets, with all kinds of resets."""
-    inputs = draw_inputs()
-    seen = observe_targets(model, policy, transforms, inputs, gamma)
-    pass_or_raise("ComputeValueTargets", judge_targets(seen, inputs))
+    for seed in RELEASED_SEEDS:
+        seen = observe_value_targets(model, policy, transforms, seed, gamma)
+        if mistake := judge_value_targets(seen, read_expected(seed), gamma, seed):
+            break
+    pass_or_raise(TASK, mistake)
 
 
-def observe_targets(model, policy, transforms, inputs, gamma=0.99):
-    """Applies the transforms one by one until there are value targets."""
-    with loud(model, inputs.seed), blaming("ComputeValueTargets"):
-        with torch.no_grad():
-            values = [array(policy.act(x)["values"]).ravel() for x in inputs.observations]
-            latest = array(policy.act(inputs.latest)["values"]).ravel()
-        trajectory, _ = play(model, policy, inputs)
-        for _ in transforming(model, transforms, trajectory):
-            if "value_targets" in trajectory:
-                break
-        targets = trajectory.get("value_targets")
+def draw_case(seed, case):
+    """Draws the trajectory of a case; no two cases have the same rewards and values."""
+    return draw_trajectory(seed + 50 * list(CASES).index(case), CASES[case], N_ACTIONS)
+
+
+def transform_of_targets(transforms):
+    """Returns the transform that computes targets: the one with this name, or the first."""
+    named = [x for x in transforms if type(x).__name__ == TASK]
+    return next(iter([*named, *transforms]), None)
+
+
+def _another(gamma):
+    """Returns a discount that no target of this one could be taken for."""
+    return 0.7 if abs(gamma - 0.7) > 0.1 else 0.45
+
+
+# observe: this half runs the student's transform
+
+
+def observe_value_targets(model, policy, transforms, seed, gamma):
+    """Calls the transform on recorded trajectories of all cases, and once with another gamma."""
+    transform = transform_of_targets(list(transforms))
+    if transform is None:
+        raise CheckError(f"{TASK}: there are no transforms, hand {TASK}(policy, GAMMA) over")
+    seen = {}
+    with exactly(), quietly(model):
+        for case in CASES:
+            task = TASK if case == FIRST else f"{TASK}, called on {case},"
+            with blaming(task):
+                seen |= _prefixed(case, _observe(model, policy, transform, draw_case(seed, case)))
+        for make in _makers(transform, policy, _another(gamma)):
+            with contextlib.suppress(Exception):
+                run = _observe(model, policy, make(), draw_case(seed, FIRST))
+                return {**seen, **_prefixed("another gamma", run)}
+    return seen
+
+
+def _prefixed(case, run):
+    return {f"{case}/{name}": x for name, x in run.items()}
+
+
+def _makers(transform, policy, gamma):
+    """Returns functions that make a transform like this one with another gamma, or fail."""
+
+    def changed_copy():
+        twin = copy.copy(transform)
+        if not hasattr(twin, "gamma"):
+            raise AttributeError("gamma")
+        object.__setattr__(twin, "gamma", gamma)  # frozen ones too
+        return twin
+
+    cls = type(transform)
+    return (
+        lambda: cls(policy, gamma=gamma),
+        lambda: cls(policy=policy, gamma=gamma),
+        changed_copy,
+    )
+
+
+def _observe(model, policy, transform, recorded):
+    """Calls a transform on one recorded trajectory; returns what it did as arrays."""
+    root = as_leaf(model, recorded.outputs)
+    stand_in = RecordedModel(model, recorded.pictures, root)
+    trajectory, before = _collect(recorded, root), _collect(recorded, root)
+    with stand_in.standing_in(), acting(policy, stand_in):
+        with calling(model, "a transform", f"{TASK}(policy)"):
+            returned = transform(trajectory)
+    wrong_dict = isinstance(returned, dict) and returned is not trajectory
+    reached = np.concatenate(stand_in.reached) if stand_in.reached else np.zeros((0, 0))
+    changed = [key for key, x in before.items() if not _same(x, trajectory.get(key))]
     return {
-        "targets": None if targets is None else array_or_none(targets),
-        "values": np.stack(values),
-        "latest": latest,
-        "rewards": np.sort(array(trajectory["rewards"]).ravel()),
-        "gamma": gamma,
+        "reached": reached,
+        "changed": np.array(changed, dtype=str),
+        "added": np.array([str(key) for key in trajectory if key not in before], dtype=str),
+        "returned": np.array(wrong_dict and "value_targets" in returned),
+        **_describe(trajectory.get("value_targets")),
     }
 
 
-def judge_targets(seen, inputs):
-    """Names what is wrong with the targets."""
-    got, shape = seen["targets"], inputs.rewards.shape
-    if got is None:
-        return 'no transform adds "value_targets": store them in the dict that is given'
-    if got.size != inputs.rewards.size:
-        return f"value_targets have the shape {list(got.shape)}, expected {list(shape)}: T × [B]"
-    if not np.allclose(seen["rewards"], np.sort(inputs.rewards.ravel())):
-        return "the rewards of the trajectory are overwritten: work on a copy"
-    got = got.reshape(shape)
-    if np.ptp(got, axis=0).max() == 0:
-        return "all steps hold one and the same target: an alias of one tensor, make a new one"
-    right = n_step(inputs.rewards, 1.0 - inputs.resets, seen["latest"], seen["gamma"])
-    if _close(got, right):
-        return None
-    for mistake, candidates in _wrong_targets(inputs, seen).items():
-        if any(_close(got, candidate) for candidate in candidates):
-            return mistake
-    t, b = np.unravel_index(np.abs(got - right).argmax(), shape)
-    return f"the target of step {t} in environment {b} is {got[t, b]:.4f}, not {right[t, b]:.4f}"
-
-
-def _close(got, right):
-    """Tells whether targets agree up to float32."""
-    return np.abs(got - right).max() < 1e-4 * (1 + np.abs(right).max())
-
-
-def n_step(rewards, goes_on, latest, gamma):
-    """Sums the n-step targets term by term, as they are defined.
-
-    Args:
-        rewards: [T, B].
-        goes_on: [T, B], 0 where a step ended an episode and 1 elsewhere.
-        latest: [B], V(s_{t+T}).
-        gamma: Discount.
-
-    Returns:
-        [T, B] float64.
-    """
-    steps = len(rewards)
-    targets = np.zeros(rewards.shape)
-    for t in range(steps):
-        alive = np.ones(rewards.shape[1])
-        for k in range(t, steps):
-            targets[t] += gamma ** (k - t) * alive * rewards[k]
-            alive = alive * goes_on[k]
-        targets[t] += gamma ** (steps - t) * alive * latest
-    return targets
-
-
-def td_lambda(rewards, goes_on, values, latest, gamma, lam):
-    """Returns V + GAE(λ), the TD(λ) return, [T, B]."""
-    following = np.concatenate([values[1:], latest[None]])
-    advantage, out = 0.0, np.zeros(rewards.shape)
-    for t in reversed(range(len(rewards))):
-        delta = rewards[t] + gamma * goes_on[t] * following[t] - values[t]
-        advantage = delta + gamma * lam * goes_on[t] * advantage
-        out[t] = values[t] + advantage
-    return out
-
-
-# what each classic mistake would have given
-
-
-def _wrong_targets(inputs, seen):
-    """Returns what each classic mistake would have given, {message: [T, B] arrays}."""
-    r, on = inputs.rewards.astype(np.float64), 1.0 - inputs.resets
-    v, late, g = seen["values"], seen["latest"], seen["gamma"]
+def _collect(recorded, root):
+    """Returns the trajectory that a runner would have collected."""
+    steps, nenvs = recorded.resets.shape
+    outputs = root[: steps * nenvs].reshape(steps, nenvs, -1)
     return {
-        **_wrong_resets(r, on, v, late, g),
-        **_wrong_masks(r, on, late, g),
-        **_wrong_bootstraps(r, on, v, late, g),
-        "a TD(λ) return, not the n-step one": [
-            td_lambda(r, on, v, late, g, lam) for lam in np.linspace(0, 0.99, 100)
-        ],
-        "the powers of γ are wrong": _wrong_powers(r, on, late, g),
-        "the targets are in reverse order": [n_step(r, on, late, g)[::-1]],
-        "time and environment are mixed up": _mixed_up(r, on, late, g),
+        "observations": list(recorded.observations.copy()),
+        "actions": list(recorded.actions.copy()),
+        "logits": [x[:, :-1].clone() for x in outputs],
+        "log_probs": [x[:, 0].clone() for x in outputs],
+        "values": [x[:, -1].clone() for x in outputs],
+        "rewards": list(recorded.rewards.copy()),
+        "resets": list(recorded.resets.copy()),
+        "state": {"latest_observation": recorded.latest.copy(), "env_steps": steps},
     }
 
 
-def _wrong_resets(r, on, v, late, g):
-    """Returns the targets of mistakes with resets; `on` is 0 where a step ended an episode."""
-    every, following = np.ones_like(on), np.concatenate([v[1:], late[None]])
-    return {
-        "resets are ignored: cut the sum where an episode ended": [n_step(r, every, late, g)],
-        "the mask of resets is inverted": [n_step(r, 1 - on, late, g)],
-        "the reward of the step that ends an episode is lost": [
-            n_step(r * on, on, late, g),
-            n_step(np.where(on, r, v), on, late, g),
-        ],
-        "after a reset the target goes on with the value of the next episode": [
-            n_step(r + (1 - on) * tail, on, late, g) for tail in (g * following, following, g * v)
-        ],
-        "resets cut the bootstrap only: the rewards of the next episode still count": [
-            n_step(r, every, 0 * late, g) + n_step(0 * r, on, late, g),
-            n_step(r, every, late * on[-1], g),
-        ],
-    }
+def _same(before, after):
+    """Tells whether an entry of the trajectory is what it was, kinds and numbers alike."""
+    if type(before) is not type(after):
+        return False
+    if torch.is_tensor(before):
+        alike = before.requires_grad == after.requires_grad and before.dtype == after.dtype
+        return alike and torch.equal(before, after)
+    if isinstance(before, np.ndarray):
+        return before.dtype == after.dtype and np.array_equal(before, after)
+    if isinstance(before, dict):
+        return before.keys() == after.keys() and all(_same(before[k], after[k]) for k in before)
+    if isinstance(before, list):
+        return len(before) == len(after) and all(map(_same, before, after))
+    return before == after
 
 
-def _wrong_masks(r, on, late, g):
-    """Returns the targets of masks that belong to another step or environment."""
-    one = np.ones((1, r.shape[1]))
-    off_by_one = [[one, on[:-1]], [on[1:], one], [on[1:], on[-1:]]]
-    of_one = [np.repeat(column[:, None], r.shape[1], 1) for column in on.T]
-    of_all = [np.repeat(on.min(1, keepdims=True), r.shape[1], 1)]
-    return {
-        "resets are read one step off: resets[t] belongs to rewards[t]": [
-            n_step(r, np.concatenate(mask), late, g) for mask in off_by_one
-        ],
-        "resets of different environments are collapsed into one": [
-            n_step(r, mask, late, g) for mask in of_one + of_all
-        ],
-    }
+def _describe(targets):
+    """Returns kinds, graph and numbers of the value targets."""
+    seen = {"kind": np.array(_kind(targets))}
+    if isinstance(targets, (list, tuple)):
+        tensors = [x for x in targets if torch.is_tensor(x)]
+        seen["kinds"] = np.array([_kind(x) for x in targets], dtype=str)
+        seen["graph"] = np.array([x.requires_grad for x in tensors], dtype=bool)
+        seen["places"] = np.array(len({x.data_ptr() for x in tensors}))
+        if len(tensors) == len(targets) and len({x.shape for x in tensors}) == 1:
+            seen["targets"] = array(targets)
+    return seen
 
 
-def _mixed_up(r, on, late, g):
-    """Returns the targets of rewards, resets or all of it read along the wrong axis."""
-    mixtures = (lambda x: x.reshape(x.T.shape).T, lambda x: x.T.reshape(x.shape))
-    return [
-        case
-        for mix in mixtures
-        for case in (
-            mix(n_step(r, on, late, g)),
-            n_step(mix(r), on, late, g),
-            n_step(r, mix(on), late, g),
-            n_step(mix(r), mix(on), late, g),
+def _kind(x):
+    """Says what something is: "tensor [6]", "NumPy array [5, 6]", "list of 5", "float"."""
+    if torch.is_tensor(x) or isinstance(x, np.ndarray):
+        return f"{'tensor' if torch.is_tensor(x) else 'NumPy array'} {list(x.shape)}"
+    return f"{type(x).__name__} of {len(x)}" if isinstance(x, (list, tuple)) else type(x).__name__
+
+
+# judge: plain arrays alone
+
+
+def judge_value_targets(seen, expected, gamma, seed):
+    """Returns what is wrong with the targets, or None; all arguments are plain arrays."""
+    for case, resets in CASES.items():
+        run = _part(seen, case)
+        mistake = (
+            _judge_dict(run)
+            or _judge_form(run, *resets.shape)
+            or (_judge_reached(run, seed) if case == FIRST else None)
+            or _judge_changed(run)
         )
-    ]
+        if case == FIRST:
+            if mistake := mistake or _judge_first(
+                run, _part(seen, "another gamma"), expected, gamma
+            ):
+                return mistake
+            continue
+        right = evaluate(expected[f"targets/{case}"], gamma)
+        if not mistake and not close(run["targets"], right):
+            mistake = (
+                f"{_difference(run['targets'], right, resets)}. The first trajectory is right: "
+                "are numbers of steps or environments fixed, or is something kept between calls?"
+            ).rstrip(".")
+        if mistake:
+            return f"called on {case}: {mistake}"
+    return None
 
 
-def _wrong_bootstraps(r, on, v, late, g):
-    """Returns the targets of mistakes with V(s_{t+n})."""
-    right = n_step(r, on, late, g)
-    return {
-        "the bootstrap is values[-1], not V(latest observation)": [n_step(r, on, v[-1], g)],
-        "off by one: V(latest observation) is stored as the last step's own target": [
-            np.concatenate([n_step(r[:-1], on[:-1], late, g), late[None]]),
-            np.concatenate([right[1:], late[None]]),
-            np.concatenate([right[:1], right[:-1]]),
-        ],
-        "there is no bootstrap: add γ^n V(latest observation)": [n_step(r, on, 0 * late, g)],
-        "one environment's V is used for all": [
-            n_step(r, on, 0 * late + one, g) for one in (*late, late.mean(), late.max(), late.sum())
-        ],
-    }
+def _part(seen, case):
+    return {name[len(case) + 1 :]: x for name, x in seen.items() if name.startswith(f"{case}/")}
 
 
-def _wrong_powers(r, on, late, g):
-    """Returns targets with other powers of γ."""
-    t = np.arange(len(r))[:, None]
-    rewards, bootstrap = n_step(r, on, 0 * late, g), n_step(0 * r, on, late, g)
-    undiscounted = n_step(0 * r, on, late, 1.0)
-    growing = [late]
-    for k in reversed(range(len(r))):
-        growing.append(r[k] + g ** len(growing) * on[k] * growing[-1])
-    return [
-        g * n_step(r, on, late, g),
-        n_step(g * r, on, late, g),
-        *(n_step(r, on, late * g**k, g) for k in range(-5, 6) if k),
-        *(n_step(r, on, late, other) for other in (1.0, g**2, 0.5, 0.9, 0.95, 0.999)),
-        n_step(r * g**t, on, late * g ** len(r), 1.0),
-        n_step(r, on, 0 * late, 1.0) + bootstrap,
-        *(rewards + undiscounted * g**k for k in (0, 1, len(r))),
-        rewards + n_step(0 * r, on, late, g**2),
-        np.stack(growing[:0:-1]),
-    ]
+def _judge_dict(run):
+    if str(run["kind"]) != "NoneType":
+        return None
+    if run["returned"]:
+        return (
+            "it returns a new dict with value_targets; add them to the dict that is given, the "
+            "runner ignores what a transform returns"
+        )
+    added = ", ".join(f'"{key}"' for key in run["added"])
+    found = f"the keys that it adds are {added}" if added else "it adds no key"
+    return f'the trajectory has no "value_targets" afterwards: {found}'
+
+
+def _judge_form(run, steps, nenvs):
+    expected, kind = f"expected a list of {steps} tensors [{nenvs}], one per step", str(run["kind"])
+    if kind not in (f"list of {steps}", f"tuple of {steps}"):
+        return f"value_targets are a {kind}, {expected}"
+    for t, kind in enumerate(map(str, run["kinds"])):
+        if kind != f"tensor [{nenvs}]":
+            return f"value_targets[{t}] is a {kind}, {expected}"
+    if run["graph"].any():
+        return (
+            f"value_targets[{int(run['graph'].argmax())}] carries a graph: targets are constants, "
+            "act under torch.no_grad or detach"
+        )
+    return None
+
+
+def _judge_reached(run, seed):
+    """Compares what the network was called with, if it was, with the recorded observations."""
+    pictures = draw_case(seed, FIRST).pictures
+    known = pictures.reshape(len(pictures), -1)[:, PIXELS]
+    if all(np.abs(known - row).max(1).min() < 1e-3 for row in run["reached"]):
+        return None
+    return "the network is given other numbers than the observations: hand them on as they are"
+
+
+def _judge_changed(run):
+    if not len(run["changed"]):
+        return None
+    key = str(run["changed"][0])
+    return f"the {key} of the trajectory are overwritten or changed: work on a copy"
+
+
+def evaluate(polynomial, gamma):
+    """Returns targets [T, B] of coefficients [K, T, B] of the powers of gamma."""
+    powers = float(gamma) ** np.arange(len(polynomial))
+    return np.tensordot(powers, polynomial.astype(np.float64), 1)
+
+
+def _judge_first(run, other, expected, gamma):
+    """Judges the first case, as it is and, where that could be done, with another gamma."""
+    right, got = expected[f"targets/{FIRST}"], run["targets"]
+    runs = [(gamma, got)]
+    if other.get("targets", got[:0]).shape == got.shape:
+        runs.append((_another(gamma), other["targets"]))
+    if _explains(right, runs):
+        return None
+    if run["places"] < len(got):
+        return "steps share one and the same tensor, an alias: make a new one for each step"
+    for factors in (runs, [(gamma, targets) for _, targets in runs]):  # gamma is used, or fixed
+        if mistake := _named(factors, _part(expected, "targets/mistake")):
+            return mistake
+    if mistake := _judge_gamma(runs, right):
+        return mistake
+    wrong = next(pair for pair in runs if not _explains(right, [pair]))
+    intro = "" if wrong[0] == gamma else f"with gamma = {wrong[0]}, "
+    return intro + _difference(wrong[1], evaluate(right, wrong[0]), RESETS)
+
+
+def _explains(polynomial, runs):
+    return all(close(got, evaluate(polynomial, gamma)) for gamma, got in runs)
+
+
+def _named(runs, mistakes):
+    """Returns the first mistake that explains all targets wholly, or None."""
+    for mistake, polynomials in mistakes.items():
+        if any(_explains(each, runs) for each in np.moveaxis(polynomials, 1, 0)):
+            return mistake
+    return None
+
+
+def _judge_gamma(runs, right):
+    """Names a wrong discount, if all targets are right but for that."""
+    found = [_gamma_of(got, right) for _, got in runs]
+    if None in found:
+        return None
+    (gamma, _), *others = runs
+    if not np.isclose(found[0], gamma, atol=1e-3):
+        left_out = ": it is left out" if np.isclose(found[0], 1, atol=1e-3) else ""
+        return f"the targets are those of γ = {found[0]:.4g}, expected γ = {gamma:.4g}{left_out}"
+    return (
+        f"with gamma = {others[0][0]} the targets are those of γ = {found[1]:.4g}: use the "
+        "argument gamma, no fixed number"
+    )
+
+
+def _gamma_of(got, right):
+    """Returns the discount with which the right polynomial gives these targets, or None."""
+    constant, linear = right[:2, -1]  # the last step's targets have no other powers
+    b = np.abs(linear).argmax()
+    found = float((got[-1, b] - constant[b]) / linear[b])
+    return found if np.isfinite(found) and _explains(right, [(found, got)]) else None
+
+
+def _difference(got, right, resets):
+    """Says where targets differ most, and what the differences have in common."""
+    off = np.nan_to_num(np.abs(got - right), nan=np.inf)
+    t, b = (int(k) for k in np.unravel_index(off.argmax(), off.shape))
+    wrong, whole = off > CLOSE * np.abs(right).max(), ~resets.any(0)
+    ended = ", ".join(map(str, np.flatnonzero(resets[:, b])))
+    if whole.any() and not wrong[:, whole].any():
+        look = "environments without a reset are right: look at what a reset cuts"
+    elif not wrong[-1].any():
+        look = "the last step is right: look at how earlier ones follow from later ones"
+    else:
+        look = "the last step is wrong too: look at it first, it has the fewest terms"
+    return (
+        f"the target of step {t} in environment {b} is {got[t, b]:.4f}, expected {right[t, b]:.4f} "
+        f"({f'reset at step {ended}' if ended else 'no reset'}); {look}"
+    )

@@ -717,7 +717,7 @@ TARGET_MISTAKES = [
         "targets-bootstrap-from-the-last-values",
         "ComputeValueTargets",
         ((TARGETS, BOOTSTRAP, 'trajectory["values"][-1]'),),
-        "the bootstrap is values[-1], not V(latest observation)",
+        "value_targets[0] carries a graph: targets are constants, act under torch.no_grad or",
     ),
     Wrong(
         "targets-bootstrap-from-the-last-stored-observation",
@@ -823,7 +823,7 @@ TARGET_MISTAKES = [
                 "target = 0.95 * target + (1 - 0.95) * following.detach()\n            " + UPDATE,
             ),
         ),
-        "a TD(λ) return, not the n-step one",
+        "the targets are TD(λ) returns, not n-step ones",
     ),
     Wrong(
         "targets-one-step",
@@ -836,13 +836,13 @@ TARGET_MISTAKES = [
                 "target = rewards + self.gamma * goes_on * following.detach()",
             ),
         ),
-        "a TD(λ) return, not the n-step one",
+        "each target looks one step ahead, r + γ V(next observation): add all rewards up to",
     ),
     Wrong(
         "targets-gamma-missing",
         "ComputeValueTargets",
         ((TARGETS, "self.gamma * goes_on", "goes_on"),),
-        "the powers of γ are wrong",
+        "the targets are those of γ = 1, expected γ = 0.99: it is left out",
     ),
     Wrong(
         "targets-gamma-on-the-reward-too",
@@ -938,7 +938,7 @@ TARGET_MISTAKES = [
         "targets-transposed",
         "ComputeValueTargets",
         ((TARGETS, "targets[::-1]", "list(torch.stack(targets[::-1], dim=1))"),),
-        "time and environment are mixed up",
+        "value_targets are a list of 6, expected a list of 5 tensors [6], one per step",
     ),
     Wrong(
         "targets-left-in-reverse-order",
@@ -950,7 +950,7 @@ TARGET_MISTAKES = [
         "targets-one-tensor-for-all-steps",
         "ComputeValueTargets",
         ((TARGETS, UPDATE, "target.mul_(self.gamma * goes_on).add_(rewards)"),),
-        "all steps hold one and the same target",
+        "steps share one and the same tensor, an alias: make a new one for each step",
     ),
     Wrong(
         "targets-overwrite-the-rewards",
@@ -968,7 +968,7 @@ TARGET_MISTAKES = [
         "targets-key-misspelt",
         "ComputeValueTargets",
         ((TARGETS, 'trajectory["value_targets"]', 'trajectory["value_target"]'),),
-        'no transform adds "value_targets"',
+        'the trajectory has no "value_targets" afterwards: the keys that it adds are',
     ),
     Wrong(
         "targets-read-a-misspelt-key-crashes",
@@ -983,13 +983,13 @@ MERGE_MISTAKES = [
         "merge-does-nothing",
         "MergeTimeBatch",
         ((MERGE, JOIN, "join(steps)"),),
-        "merging does nothing",
+        "it does nothing: the lists of the trajectory are as they were",
     ),
     Wrong(
         "merge-assigns-a-local-name",
         "MergeTimeBatch",
         ((MERGE, JOIN, "steps = join(steps)"),),
-        "merging does nothing",
+        "it does nothing: the lists of the trajectory are as they were",
     ),
     Wrong(
         "merge-returns-a-new-dict",
@@ -1003,7 +1003,7 @@ MERGE_MISTAKES = [
             (MERGE, JOIN, "merged[key] = join(steps)"),
             (MERGE, "→ [T·B, ...]", "→ [T·B, ...]\n        return merged"),
         ),
-        "merging returns a new dict",
+        "it returns a new dict; change the one that is given, the runner keeps that",
     ),
     Wrong(
         "merge-changes-a-copy",
@@ -1012,7 +1012,7 @@ MERGE_MISTAKES = [
             (MERGE, "for key, steps", "trajectory = dict(trajectory)\n        for key, steps"),
             (MERGE, "→ [T·B, ...]", "→ [T·B, ...]\n        return trajectory"),
         ),
-        "merging returns a new dict",
+        "it returns a new dict; change the one that is given, the runner keeps that",
     ),
     Wrong(
         "merge-targets-in-another-order",
@@ -1026,7 +1026,7 @@ MERGE_MISTAKES = [
                 "                " + JOIN,
             ),
         ),
-        "actions are flattened in the order t·B + b, but value_targets in the order b·T + t",
+        "observations are flattened in the order t·B + b, but value_targets in the order b·T",
     ),
     Wrong(
         "merge-log-probs-in-another-order",
@@ -1040,7 +1040,7 @@ MERGE_MISTAKES = [
                 "                " + JOIN,
             ),
         ),
-        "actions are flattened in the order t·B + b, but log_probs in the order b·T + t",
+        "observations are flattened in the order t·B + b, but log_probs in the order b·T + t",
     ),
     Wrong(
         "merge-key-misspelt",
@@ -1052,7 +1052,7 @@ MERGE_MISTAKES = [
                 'if key in ("logits", "log_probs", "values", "value_target"):',
             ),
         ),
-        "value_targets are not merged, other keys are",
+        "what becomes of observations is a list, expected a tensor or a NumPy array",
     ),
     Wrong(
         "merge-reads-a-misspelt-key-crashes",
@@ -1095,31 +1095,31 @@ GRADIENT_MISTAKES = [
             (LEARNER, ADVANTAGES, ADVANTAGES.removesuffix(".detach()")),
             (LEARNER, 'trajectory["log_probs"]', 'trajectory["log_probs"].detach()'),
         ),
-        "the advantage is not detached",
+        "policy_loss: log_probs are detached, and the advantage is not: the policy loss",
     ),
     Wrong(
         "gradient-through-the-targets-in-value-loss",
-        "A2C",
+        "ComputeValueTargets",
         (
             (TARGETS, "with torch.no_grad():\n            target = self", "target = self"),
             (LEARNER, '["value_targets"].detach()', '["value_targets"]'),
         ),
-        "a gradient flows through the targets",
+        "value_targets[0] carries a graph: targets are constants, act under torch.no_grad or",
     ),
     Wrong(
         "gradient-through-the-targets-in-policy-loss",
-        "A2C",
+        "ComputeValueTargets",
         (
             (TARGETS, "with torch.no_grad():\n            target = self", "target = self"),
             (LEARNER, ADVANTAGES, 'trajectory["value_targets"] - trajectory["values"].detach()'),
         ),
-        "a gradient flows through the targets",
+        "value_targets[0] carries a graph: targets are constants, act under torch.no_grad or",
     ),
     Wrong(
         "critic-values-detached-in-value-loss",
         "A2C",
         ((LEARNER, 'mse_loss(trajectory["values"]', 'mse_loss(trajectory["values"].detach()'),),
-        "the critic gets no gradient",
+        "value_loss: its value is right, but no gradient comes back from it: part of it is",
     ),
     Wrong(
         "critic-values-detached-in-the-policy",
@@ -1131,7 +1131,7 @@ GRADIENT_MISTAKES = [
         "critic-loss-as-a-number",
         "A2C",
         ((LEARNER, "self.value_loss(trajectory)", "self.value_loss(trajectory).item()"),),
-        "the critic gets no gradient",
+        "loss: no gradient comes back from value_loss: add it as a tensor, not as a number",
     ),
     Wrong(
         "critic-loss-of-the-detached-advantage",
@@ -1144,7 +1144,7 @@ GRADIENT_MISTAKES = [
                 "        return advantages.square().mean()",
             ),
         ),
-        "the critic gets no gradient",
+        "value_loss: its value is right, but no gradient comes back from it: part of it is",
     ),
     Wrong(
         "log-probs-detached-in-the-policy",
@@ -1162,11 +1162,11 @@ GRADIENT_MISTAKES = [
         "log-probs-detached-in-policy-loss",
         "A2C",
         ((LEARNER, 'trajectory["log_probs"]', 'trajectory["log_probs"].detach()'),),
-        "the policy term is missing",
+        "policy_loss: its value is right, but no gradient comes back from it: part of it is",
     ),
     Wrong(
         "log-probs-merged-as-numbers",
-        "A2C",
+        "MergeTimeBatch",
         (
             (
                 MERGE,
@@ -1176,7 +1176,7 @@ GRADIENT_MISTAKES = [
                 "                " + JOIN,
             ),
         ),
-        "the policy term is missing",
+        "log_probs are cut from their graph: do not detach them, learning needs it",
     ),
     Wrong(
         "policy-acts-without-gradient-crashes",
@@ -1192,13 +1192,13 @@ GRADIENT_MISTAKES = [
     ),
     Wrong(
         "merge-cuts-the-graph-crashes",
-        "A2C",
+        "MergeTimeBatch",
         ((MERGE, "= join(steps)", "= torch.as_tensor(join(steps)).detach()"),),
-        "raised RuntimeError",
+        "logits are cut from their graph: do not detach them, learning needs it",
     ),
     Wrong(
         "merge-cuts-the-graph-and-starts-a-new-one",
-        "A2C",
+        "MergeTimeBatch",
         (
             (
                 MERGE,
@@ -1206,7 +1206,7 @@ GRADIENT_MISTAKES = [
                 "= torch.as_tensor(join(steps)).detach().float().requires_grad_()",
             ),
         ),
-        "the gradient that reaches optimizer.step() has the norm 0",
+        "the gradient that flows back through logits is not theirs",
     ),
 ]
 
@@ -1215,7 +1215,7 @@ ENTROPY_MISTAKES = [
         "entropy-from-the-taken-actions",
         "A2C",
         ((LEARNER, ENTROPY, '-trajectory["log_probs"].mean()'),),
-        "entropy is that of the actions taken only, which has no effect in expectation",
+        "entropy: it is that of the actions taken only, −log π(a), which has no effect in",
     ),
     Wrong(
         "entropy-from-the-taken-actions-weighted",
@@ -1227,19 +1227,19 @@ ENTROPY_MISTAKES = [
                 '-(trajectory["log_probs"].exp() * trajectory["log_probs"]).mean()',
             ),
         ),
-        "entropy is that of the actions taken only, which has no effect in expectation",
+        "entropy: it is −π(a) log π(a) of the actions taken only: sum over all actions",
     ),
     Wrong(
         "entropy-missing",
         "A2C",
         ((LEARNER, " - self.entropy_coef * self.entropy(trajectory)", ""),),
-        "the entropy term is missing, or detached",
+        "loss: entropy is left out",
     ),
     Wrong(
         "entropy-sign-wrong",
         "A2C",
         ((LEARNER, "- self.entropy_coef", "+ self.entropy_coef"),),
-        "the entropy's sign is wrong",
+        "loss: entropy has the wrong sign: it is a bonus, subtracted from the loss",
     ),
     Wrong(
         "entropy-itself-negative",
@@ -1252,7 +1252,7 @@ ENTROPY_MISTAKES = [
                 "        return (log_p.exp() * log_p).sum(dim=-1).mean()",
             ),
         ),
-        "the entropy's sign is wrong",
+        "entropy: it has the wrong sign: −Σ π log π is never negative",
     ),
     Wrong(
         "entropy-detached",
@@ -1264,19 +1264,19 @@ ENTROPY_MISTAKES = [
                 'Categorical(logits=trajectory["logits"].detach())',
             ),
         ),
-        "the entropy term is missing, or detached",
+        "entropy: its value is right, but no gradient comes back from it: part of it is",
     ),
     Wrong(
         "entropy-as-a-number",
         "A2C",
         ((LEARNER, "self.entropy(trajectory)", "self.entropy(trajectory).item()"),),
-        "the entropy term is missing, or detached",
+        "loss: no gradient comes back from entropy: add it as a tensor, not as a number",
     ),
     Wrong(
         "entropy-summed-over-the-batch",
         "A2C",
         ((LEARNER, ".entropy().mean()", ".entropy().sum()"),),
-        "entropy is summed over the batch",
+        "entropy: it is summed over the batch: take the mean over the N = 12 rows",
     ),
 ]
 
@@ -1285,13 +1285,13 @@ POLICY_LOSS_MISTAKES = [
         "policy-loss-sign-reversed",
         "A2C",
         ((LEARNER, "return -(advantages", "return (advantages"),),
-        "the policy loss has the wrong sign",
+        "policy_loss: it has the wrong sign: minus the mean of advantage · log_prob",
     ),
     Wrong(
         "policy-loss-advantage-reversed",
         "A2C",
         ((LEARNER, ADVANTAGES, '(trajectory["values"] - trajectory["value_targets"]).detach()'),),
-        "the policy loss has the wrong sign",
+        "policy_loss: it has the wrong sign: minus the mean of advantage · log_prob",
     ),
     Wrong(
         "policy-loss-broadcast-over-log-probs",
@@ -1307,17 +1307,17 @@ POLICY_LOSS_MISTAKES = [
     ),
     Wrong(
         "policy-loss-broadcast-over-values",
-        "A2C",
+        "Policy",
         (
             (POLICY, "values.squeeze(-1)", "values"),
             (TARGETS, BOOTSTRAP, BOOTSTRAP + ".squeeze(-1)"),
             (LEARNER, 'mse_loss(trajectory["values"]', 'mse_loss(trajectory["values"].squeeze(-1)'),
         ),
-        "values and targets of the advantage are broadcast to [N, N]",
+        "for 6 observation(s) values have the shape [6, 1], expected [6]",
     ),
     Wrong(
         "value-loss-broadcast",
-        "A2C",
+        "Policy",
         (
             (POLICY, "values.squeeze(-1)", "values"),
             (TARGETS, BOOTSTRAP, BOOTSTRAP + ".squeeze(-1)"),
@@ -1328,7 +1328,7 @@ POLICY_LOSS_MISTAKES = [
                 '(trajectory["values"] - trajectory["value_targets"].detach()).square().mean()',
             ),
         ),
-        "values and targets of the value loss are broadcast to [N, N]",
+        "for 6 observation(s) values have the shape [6, 1], expected [6]",
     ),
     Wrong(
         "policy-loss-of-all-actions",
@@ -1337,7 +1337,7 @@ POLICY_LOSS_MISTAKES = [
             (POLICY, "distribution.log_prob(actions)", "distribution.logits"),
             (LEARNER, "(advantages * ", "(advantages.unsqueeze(-1) * "),
         ),
-        "the policy loss takes the log-probabilities of all actions, not of those taken",
+        "policy_loss: the mean over all actions is taken, expected the actions taken",
     ),
     Wrong(
         "policy-loss-of-all-actions-summed",
@@ -1350,19 +1350,19 @@ POLICY_LOSS_MISTAKES = [
                 "        return -(advantages * log_probs).mean()",
             ),
         ),
-        "the policy loss takes the log-probabilities of all actions, not of those taken",
+        "policy_loss: the log-probabilities of all actions are summed, expected those of the",
     ),
     Wrong(
         "policy-loss-with-targets-for-advantages",
         "A2C",
         ((LEARNER, ADVANTAGES, 'trajectory["value_targets"].detach()'),),
-        "no advantage is formed",
+        "policy_loss: there is no advantage: log_probs are weighted with the targets alone",
     ),
     Wrong(
         "policy-loss-with-values-for-advantages",
         "A2C",
         ((LEARNER, ADVANTAGES, 'trajectory["values"].detach()'),),
-        "no advantage is formed",
+        "policy_loss: there is no advantage: log_probs are weighted with the values alone",
     ),
     Wrong(
         "policy-loss-with-rewards-for-advantages",
@@ -1374,7 +1374,7 @@ POLICY_LOSS_MISTAKES = [
                 'torch.as_tensor(trajectory["rewards"], device=trajectory["values"].device)',
             ),
         ),
-        "no advantage is formed",
+        "policy_loss: there is no advantage: log_probs are weighted with the rewards",
     ),
 ]
 
@@ -1395,7 +1395,7 @@ STEP_MISTAKES = [
             (LEARNER, CLIP, "nn.utils.clip_grad_value_(parameters, self.max_grad_norm)"),
             (LEARNER, "return norm", "return loss.detach()"),
         ),
-        "the gradient is not clipped",
+        "update 2 of three in a row: each number of the gradient is clipped to ±0.5: clip",
     ),
     Wrong(
         "step-clips-before-backward",
@@ -1425,7 +1425,7 @@ STEP_MISTAKES = [
         "step-gradients-not-zeroed",
         "A2C",
         ((LEARNER, "self.optimizer.zero_grad()\n        ", ""),),
-        "the gradient of the batch before is still there",
+        "update 2 of three in a row: the gradient of the update before is still there: call",
     ),
     Wrong(
         "step-gradients-zeroed-after-backward",
@@ -1437,13 +1437,13 @@ STEP_MISTAKES = [
                 "loss.backward()\n        self.optimizer.zero_grad()",
             ),
         ),
-        "the gradient that reaches optimizer.step() has the norm 0",
+        "no gradient is there at optimizer.step(): zero_grad() stands between backward() and",
     ),
     Wrong(
         "step-optimizer-step-missing",
         "A2C",
         ((LEARNER, "self.optimizer.step()\n        ", ""),),
-        "optimizer.step() is not called",
+        "one call of step calls optimizer.step() 0 times, expected 1: the weights never move",
     ),
     Wrong(
         "step-value-loss-coef-ignored",
@@ -1455,19 +1455,19 @@ STEP_MISTAKES = [
         "step-value-loss-coef-fixed-to-a-half",
         "A2C",
         ((LEARNER, "self.value_loss_coef * self", "0.5 * self"),),
-        "value_loss_coef is ignored",
+        "loss: value_loss counts 0.5 times, expected 0.25",
     ),
     Wrong(
         "step-value-loss-coef-squared",
         "A2C",
         ((LEARNER, "F.mse_loss(", "self.value_loss_coef * F.mse_loss("),),
-        "value_loss_coef is squared",
+        "value_loss: value_loss_coef is in it already: it belongs into loss alone",
     ),
     Wrong(
         "step-entropy-coef-ignored",
         "A2C",
         ((LEARNER, "self.entropy_coef * self", "self"),),
-        "entropy counts 1 times, expected entropy_coef 0.2",
+        "loss: entropy_coef is ignored: entropy counts as it is",
     ),
     Wrong(
         "step-value-loss-twice",
@@ -1479,7 +1479,7 @@ STEP_MISTAKES = [
                 "(loss + self.value_loss_coef * self.value_loss(trajectory)).backward()",
             ),
         ),
-        "warning: the value loss counts twice",
+        "the gradient at optimizer.step() is that of 1 · policy_loss + 0.5 · value_loss +",
     ),
     Wrong(
         "log-probs-key-misspelt-crashes",
@@ -1492,25 +1492,25 @@ STEP_MISTAKES = [
 CURVES_MISTAKES = [  # right for the learner, wrong for what is drawn and recorded
     Wrong(
         "curves-policy-loss-not-negated",
-        "Curves",
+        "A2C",
         (
             (LEARNER, "return -(advantages", "return (advantages"),
             (LEARNER, "return self.policy_loss", "return -self.policy_loss"),
         ),
-        "policy_loss returns",
+        "policy_loss: it has the wrong sign: minus the mean of advantage · log_prob",
     ),
     Wrong(
         "curves-value-loss-with-its-coefficient",
-        "Curves",
+        "A2C",
         (
             (LEARNER, "return F.mse", "return self.value_loss_coef * F.mse"),
             (LEARNER, "self.value_loss_coef * self", "self"),
         ),
-        "value_loss returns",
+        "value_loss: value_loss_coef is in it already: it belongs into loss alone",
     ),
     Wrong(
         "curves-entropy-summed",
-        "Curves",
+        "A2C",
         (
             (LEARNER, "entropy().mean()", "entropy().sum()"),
             (
@@ -1519,43 +1519,43 @@ CURVES_MISTAKES = [  # right for the learner, wrong for what is drawn and record
                 "self.entropy(trajectory) / len(trajectory['values'])",
             ),
         ),
-        "entropy returns",
+        "entropy: it is summed over the batch: take the mean over the N = 12 rows",
     ),
     Wrong(
         "curves-entropy-missing-crashes",
-        "Curves",
+        "A2C",
         ((LEARNER, "def entropy(", "def bonus("), (LEARNER, "self.entropy(", "self.bonus(")),
         "A2C raised AttributeError: 'A2C' object has no attribute 'entropy'",
     ),
     Wrong(
         "curves-loss-in-parts",
-        "Curves",
+        "A2C",
         (
             (LEARNER, " - self.entropy_coef * self.entropy(trajectory)", ", critic"),
             (LEARNER, "loss = self.loss(trajectory)", LOSS_OF_PARTS),
         ),
-        "loss returns no single number",
+        "loss returns numbers of the shape [2]: return one number, a tensor with its graph",
     ),
     Wrong(
         "curves-loss-without-entropy",
-        "Curves",
+        "A2C",
         (
             (LEARNER, " - self.entropy_coef * self.entropy(trajectory)", ""),
             (LEARNER, "loss = self.loss(trajectory)", LOSS_AND_BONUS),
         ),
-        "loss returns",
+        "loss: entropy is left out",
     ),
     Wrong(
         "curves-step-returns-nothing",
-        "Curves",
+        "A2C",
         ((LEARNER, "        return norm\n", ""),),
-        "step returns no number: return the gradient's norm",
+        "step returns no number: return the gradient's norm, which is one of the curves",
     ),
     Wrong(
         "curves-step-returns-the-clipped-norm",
-        "Curves",
+        "A2C",
         ((LEARNER, "return norm", "return norm.clamp(max=self.max_grad_norm)"),),
-        "step returns 0.5, expected the gradient's norm from before clipping",
+        "step returns 0.5, that from after clipping; expected the gradient's norm from",
     ),
 ]
 

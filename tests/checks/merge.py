@@ -128,6 +128,8 @@ def judge_merge(seen, seed):
             or _judge_rows(run, numbers)
             or _judge_graph(run, numbers, seed + case)
         )
+        if not mistake and not run["whole/actions"]:
+            mistake = "actions are no whole numbers any more: keep their type"
         if mistake and case:
             return f"called again, on {steps} steps in {nenvs} environments: {mistake}"
         if mistake:
@@ -166,8 +168,6 @@ def _judge_rows(run, numbers):
         order = "t·B + b" if close(run[key], right) else "none"
         order = "b·T + t" if order == "none" and close(run[key], turned) else order
         orders.setdefault(order, []).append(key)
-        if np.issubdtype(numbers[key].dtype, np.integer) and not run[f"whole/{key}"]:
-            return f"{key} are no whole numbers any more: keep their type"
     if "none" in orders:
         return f"the rows of {orders['none'][0]} are not those that were collected, in any order"
     if len(orders) > 1:

@@ -172,11 +172,12 @@ def _name_gradient(seen, got, rights, right, earlier, limit):
     factors, equal = fit(got, [row[1:] for row in rights.values()])
     if equal:
         return f"the gradient at optimizer.step() is that of {sum_of(factors)}, not that of loss"
-    at = np.abs(got / np.linalg.norm(got) - right / np.linalg.norm(right)).argmax()
+    alike = right * np.linalg.norm(got) / np.linalg.norm(right)
+    at = np.abs(got - alike).argmax()
     return (
         "the gradient that reaches optimizer.step() is no multiple of that of loss: one of its "
-        f"numbers is {got[at]:.3g} where loss has {right[at]:.3g}. Clip all parameters together "
-        "by their norm, and change nothing else"
+        f"numbers is {got[at]:.4g}, expected {alike[at]:.4g}. Clip all parameters together by "
+        "their norm, and change nothing else"
     )
 
 

@@ -1,9 +1,10 @@
-"""The process that runs a notebook's cells: `python -m grading.cells CELLS.json FOLDER`.
+"""The process that runs a notebook's cells: `python -m grading.cells ORDER.json FOLDER`.
 
 The cells run in their order, in one namespace, until the objects that the tasks need are there, and
 never beyond the first `runner.get_next()`. A cell that raises is noted and the next goes on. A task
-is judged as soon as its objects are there, and again where they are made anew; the notebook's own
-check cells, and what only shows something, do nothing meanwhile.
+is observed as soon as its objects are there, and again where they are made anew; the notebook's own
+check cells, and what only shows something, do nothing meanwhile. What is observed goes into files
+beside the order; nothing is judged here.
 """
 
 import contextlib
@@ -15,6 +16,8 @@ import operator
 import os
 import re
 import sys
+import threading
+import time
 import traceback
 import types
 import warnings
@@ -22,9 +25,11 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
+import numpy as np
+import psutil
 from IPython.core.inputtransformer2 import TransformerManager
 
-from grading.check import OBJECTS, check_task
+from grading.check import OBJECTS, observe_task
 from lesson import machine, pictures
 from runners import EnvRunner
 from tests import checks
@@ -47,7 +52,16 @@ class KitFinder(importlib.abc.MetaPathFinder):
 
 
 class NoShell:
-    """Stands for IPython's shell: magics and shell commands do nothing."""
+    """Stands for IPython's shell: a magic that runs a cell's Python runs it, all others nothing."""
+
+    def __init__(self, namespace):
+        """Takes the namespace that cells run in."""
+        self._namespace = namespace
+
+    def run_cell_magic(self, name, line, cell):
+        """Runs a cell under %%time and its like."""
+        if name in ("time", "timeit", "capture", "prun"):
+            exec(compile(TransformerManager().transform_cell(cell), name, "exec"), self._namespace)
 
     def __getattr__(self, name):
         """Returns a function that takes anything."""
@@ -68,17 +82,27 @@ class Raised(NamedTuple):
 
 
 class Answer:
-    """A notebook's names, which cells raised, and what was judged."""
+    """A notebook's names, which cells raised, and what was observed."""
 
-    def __init__(self, namespace, send):
-        """Starts with nothing judged; `send` takes each message, a dict."""
-        self.namespace, self.send = namespace, send
-        self.raised, self.judged, self.judging = [], {}, False
+    def __init__(self, namespace, order, folder, send):
+        """Starts with nothing observed.
+
+        Args:
+            namespace: That the cells run in.
+            order: What the parent process wants, as in `verdicts.Order`.
+            folder: Where files with what was observed go.
+            send: Takes each message, a dict.
+        """
+        self.namespace, self.order, self.folder, self.send = namespace, order, folder, send
+        self.raised, self.observed, self.observing = [], {}, False
 
     def run(self, cells):
         """Runs cells, (name, source) each, until training begins or all objects are there."""
         with self._making_only():
             for name, source in cells:
+                if f"cell {name}" in self.order["left_out"]:
+                    self.raised.append(Raised(source, self.order["left_out"][f"cell {name}"], ""))
+                    continue
                 self.send(begins=f"cell {name}")
                 try:
                     _run_cell(name, source, self.namespace)
@@ -88,24 +112,45 @@ class Answer:
                     told = f"cell {name} raised {_told(e)}"
                     unknown = getattr(e, "name", "") if isinstance(e, NameError) else ""
                     self.raised.append(Raised(source, told, str(unknown or "")))
-                self.judge()
+                self.observe()
                 if not any(self._missing(task) for task in OBJECTS):
                     break
 
-    def judge(self):
-        """Judges each task whose objects are new, and says what the others lack."""
-        self.judging = True
+    def observe(self):
+        """Observes each task whose objects are new, and says what the others lack."""
+        self.observing = True
         for task, names in OBJECTS.items():
             objects = [self.namespace.get(name) for name in names]
-            before = self.judged.get(task, [object()])
-            if not self._missing(task) and any(map(operator.is_not, objects, before)):
+            before = self.observed.get(task, [object()])
+            is_new = not self._missing(task) and any(map(operator.is_not, objects, before))
+            if is_new and f"the check of {task}" not in self.order["left_out"]:
                 self.send(begins=f"the check of {task}", checks=task)
-                verdict = check_task(task, self.namespace)
-                self.send(task=task, result=verdict.result, message=verdict.message[:LONGEST])
-                self.judged[task] = objects
-        lacks = {task: self._why(name) for task in OBJECTS if (name := self._missing(task))}
-        self.send(lacks=lacks)
-        self.judging = False
+                self.observed[task] = objects
+                self._observe(task)
+        self.send(
+            lacks={task: self._why(name) for task in OBJECTS if (name := self._missing(task))}
+        )
+        self.observing = False
+
+    def _observe(self, task):
+        """Observes one task on each draw, into files of the folder."""
+        try:
+            for seed, inputs in self._draws(task):
+                seen = observe_task(task, self.namespace, seed, inputs)
+                np.savez(self.folder / f"{task}-{seed}.npz", **seen)
+        except checks.CheckError as e:
+            self.send(task=task, raised=str(e)[:LONGEST])
+        except BaseException as e:  # the student's, from where no check expects one
+            self.send(task=task, raised=f"{task}: its check was left by {type(e).__name__}")
+        else:
+            self.send(task=task)
+
+    def _draws(self, task):
+        with np.load(self.folder / "inputs.npz") as file:
+            for seed in self.order["seeds"][task]:
+                prefix = f"{seed}/"
+                names = [name for name in file.files if name.startswith(prefix)]
+                yield seed, {name[len(prefix) :]: file[name] for name in names}
 
     def _missing(self, task):
         return next((name for name in OBJECTS[task] if name not in self.namespace), "")
@@ -129,9 +174,9 @@ class Answer:
 
         def stop(runner):
             own = runner is self.namespace.get("runner") or "a2c" in self.namespace
-            if self.judging or not own:
+            if self.observing or not own:
                 return get_next(runner)
-            self.judge()
+            self.observe()
             self.send(ending="")  # a cell may catch what is raised here
             raise TrainingReached
 
@@ -146,7 +191,7 @@ class Answer:
 
     def _idle(self, function):
         """Returns a function that does nothing outside a check of ours."""
-        return lambda *args, **kwargs: function(*args, **kwargs) if self.judging else None
+        return lambda *args, **kwargs: function(*args, **kwargs) if self.observing else None
 
 
 def _run_cell(name, source, namespace):
@@ -182,17 +227,29 @@ def _messenger():
     return send
 
 
-def main(listing, folder):
-    """Runs the cells of a JSON file, a list of (name, source), beside a folder's modules."""
+def _end_with(parent):
+    """Ends this process and its children once its parent is gone."""
+    while parent and parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(1)
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+    os._exit(3)
+
+
+def main(order, folder):
+    """Runs the cells of an order, a JSON file, beside a folder's modules."""
     send = _messenger()
+    threading.Thread(target=_end_with, args=[psutil.Process().parent()], daemon=True).start()
     faulthandler.enable()
     sys.meta_path.insert(0, KitFinder())
     sys.path.insert(1, folder)
-    cells = json.loads(Path(listing).read_text())
+    scratch, order = Path(order).parent, json.loads(Path(order).read_text())
     os.chdir(folder)
     module = sys.modules["__main__"] = types.ModuleType("__main__")
-    module.__dict__.update(get_ipython=NoShell, display=lambda *args, **kwargs: None)
-    Answer(module.__dict__, send).run(cells)
+    shell = NoShell(module.__dict__)
+    module.__dict__.update(get_ipython=lambda: shell, display=lambda *args, **kwargs: None)
+    Answer(module.__dict__, order, scratch, send).run(order["cells"])
     send(ending="")
 
 

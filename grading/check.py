@@ -1,51 +1,132 @@
-"""Checks each task on the objects that a notebook made.
+"""The two halves of every check, on the objects that a notebook made.
 
-The checks take the objects `model`, `policy`, `runner`, `optimizer` and `a2c` by their names.
+`observe_task` runs the student's objects and gives plain arrays. `judge_task` and `judge_together`
+compare these with what is expected; they run nothing of the student's and trust nothing in them.
 """
 
-import contextlib
-import io
+import numpy as np
 
-from grading.verdicts import Verdict
-from tests import checks
+from tests.checks import CheckError
+from tests.checks.a2c import judge_a2c, observe_a2c
+from tests.checks.chain import judge_chain, observe_chain
+from tests.checks.merge import judge_merge, observe_merge
+from tests.checks.model import judge_model, observe_model
+from tests.checks.policy import judge_policy, observe_policy
+from tests.checks.value_targets import judge_value_targets, observe_value_targets
 
-__all__ = ["OBJECTS", "check_task"]
+__all__ = ["INPUTS", "OBJECTS", "TASKS", "judge_task", "judge_together", "observe_task"]
 
-OBJECTS = {
+OBJECTS = {  # that a task's check looks at, by their names in the notebook
     "NatureModel": ("env", "settings", "model"),
     "Policy": ("env", "settings", "model", "policy"),
     "ComputeValueTargets": ("env", "settings", "model", "policy", "runner"),
     "MergeTimeBatch": ("env", "settings", "model", "policy", "runner"),
     "A2C": ("env", "settings", "model", "policy", "runner", "optimizer", "a2c"),
 }
+TASKS = tuple(OBJECTS)
+INPUTS = ("logits", "values", *(f"a2c/{k}/normalisers" for k in range(3)))  # recorded numbers
+SETTINGS = ("gamma", "value_loss_coef", "entropy_coef", "max_grad_norm", "lr", "alpha", "eps")
+SETTINGS += ("nsteps", "nenvs")
 
 
-def check_task(task, namespace):
-    """Checks one task on the names of a notebook; returns its Verdict."""
-    missing = [name for name in OBJECTS[task] if name not in namespace]
-    if missing:
-        return Verdict("not reached", f"the notebook makes no object `{missing[0]}`")
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            _check(task, namespace)
-    except checks.CheckError as e:
-        return Verdict("failed", str(e))
-    except BaseException as e:  # the student's, from where no check expects one
-        return Verdict("failed", f"{task}: its check was left by {type(e).__name__}")
-    return Verdict("passed")
+# observe: this half runs the student's objects
 
 
-def _check(task, given):
+def observe_task(task, given, seed, inputs):
+    """Runs the objects of one task.
+
+    Args:
+        task: One of TASKS.
+        given: {name: object}, with all of OBJECTS[task].
+        seed: Of the draw.
+        inputs: {name: array} of INPUTS for this seed.
+
+    Returns:
+        {name: array}, among them "claims": the number of actions and the SETTINGS.
+
+    Raises:
+        CheckError: If the student's code raises; the message says where.
+    """
     n_actions, settings = int(given["env"].action_space.spaces[0].n), given["settings"]
     model, policy, runner = (given.get(name) for name in ("model", "policy", "runner"))
     if task == "NatureModel":
-        checks.check_model(model, n_actions)
+        seen = observe_model(model, n_actions, seed)
     elif task == "Policy":
-        checks.check_policy(model, policy, n_actions)
+        seen = observe_policy(model, policy, n_actions, seed, inputs)
     elif task == "ComputeValueTargets":
-        checks.check_value_targets(model, policy, runner.transforms, settings["gamma"])
+        gamma = settings["gamma"]
+        seen = observe_value_targets(model, policy, runner.transforms, seed, gamma)
     elif task == "MergeTimeBatch":
-        checks.check_merge(model, policy, runner.transforms)
+        seen = observe_merge(model, policy, runner.transforms, seed)
     else:
-        made = given["optimizer"], given["a2c"]
-        checks.check_a2c(model, policy, runner, *made, n_actions, settings)
+        made = model, policy, runner, given["optimizer"], given["a2c"], n_actions, seed
+        seen = {**observe_a2c(*made, inputs), **_observe_chain(*made)}
+    claims = [n_actions, *(float(settings[name]) for name in SETTINGS)]
+    return {**seen, "claims": np.array(claims)}
+
+
+def _observe_chain(*made):
+    try:
+        seen = observe_chain(*made)
+    except CheckError as e:  # perhaps another task's mistake
+        seen = {"raised": np.array(str(e))}
+    return {f"chain/{name}": x for name, x in seen.items()}
+
+
+# judge: plain arrays alone
+
+
+def judge_task(task, seen, seed, expected):
+    """Returns what is wrong with one task, None where nothing is; never raises.
+
+    Args:
+        task: One of TASKS.
+        seen: What `observe_task` returned, or anything else that claims to be that.
+        seed: Of the draw.
+        expected: {name: array} that a right answer gives for this seed.
+    """
+    try:
+        return _judge(task, seen, seed, expected)
+    except Exception as e:
+        return f"what the notebook gave for this task cannot be read ({type(e).__name__}: {e})"
+
+
+def judge_together(seen, seed, expected):
+    """Returns what is wrong with the five tasks together, although each passes; never raises.
+
+    Args:
+        seen: What `observe_task` returned for the last task.
+        seed: Of the draw.
+        expected: {name: array} that a right answer gives for this seed.
+    """
+    chain = {name[6:]: x for name, x in seen.items() if name.startswith("chain/")}
+    if "raised" in chain:
+        return str(chain["raised"])
+    try:
+        n_actions, settings = _claims(seen)
+        return judge_chain(chain, expected, n_actions, seed, settings)
+    except Exception as e:
+        return f"what the notebook gave for all tasks cannot be read ({type(e).__name__}: {e})"
+
+
+def _judge(task, seen, seed, expected):
+    n_actions, settings = _claims(seen)
+    if task == "NatureModel":
+        return judge_model(seen, expected, n_actions)
+    if task == "Policy":
+        return judge_policy(seen, expected, n_actions, seed)
+    if task == "ComputeValueTargets":
+        return judge_value_targets(seen, expected, settings["gamma"], seed)
+    if task == "MergeTimeBatch":
+        return judge_merge(seen, seed)
+    return judge_a2c(seen, expected, n_actions, settings)
+
+
+def _claims(seen):
+    """Returns the number of actions and the settings that the notebook claims."""
+    n_actions, *numbers = np.asarray(seen["claims"], float).tolist()
+    settings = dict(zip(SETTINGS, numbers, strict=True))
+    least = min(settings[name] for name in ("max_grad_norm", "lr", "nsteps", "nenvs"))
+    if not (np.isfinite(numbers).all() and n_actions in range(3, 19) and least > 0):
+        raise ValueError(f"{int(n_actions)} actions, settings {settings}")
+    return int(n_actions), settings

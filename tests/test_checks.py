@@ -4,80 +4,28 @@ import torch
 
 from atari_wrappers import NumpySummaries
 from env_batch import EnvBatch
-from grading.check import OBJECTS, check_task
-from grading.verdicts import TASKS
+from grading.check import TASKS
 from runners import EnvRunner
-from tests import checks, notebook
+from tests import checks
+from tests.checking import CHECKS, LEARNER, Runner, check, make
 from tests.right_answers import RIGHT
 from tests.toys import Counting
 from tests.wrong_answers import WRONG
 
-LEARNER = ("model", "policy", "runner", "optimizer", "a2c", "N_ACTIONS", "settings")
-SETTINGS = dict(nsteps=5, nenvs=16, gamma=0.99, lr=7e-4, alpha=0.99, eps=1e-5)
-SETTINGS |= dict(value_loss_coef=0.25, entropy_coef=0.01, max_grad_norm=0.5)
-
-
-class Space:
-    n = 6
-
-
-class Env:
-    """What a check reads of the environment."""
-
-    class action_space:
-        spaces = [Space]
-
-
-class Runner:
-    nsteps, nenvs = 5, 16
-
-    def __init__(self, policy, transforms):
-        self.policy, self.transforms = policy, transforms
-
-
-@pytest.fixture(scope="module")
-def sources():
-    return {**notebook.cells(notebook.read()), "glue": notebook.GLUE}
-
-
-@pytest.fixture(scope="module")
-def imports():
-    given = notebook.definitions(names=())
-    return {**given, "N_ACTIONS": 6, "GAMMA": 0.99, "DEVICE": torch.device("cpu")}
-
-
-def make(sources, imports, seed=0):
-    """The namespace of an answer with the objects that a notebook would have made."""
-    torch.manual_seed(seed)
-    given = notebook.run([*notebook.TASKS, "glue"], sources, dict(imports))
-    runner = Runner(given["policy"], given["transforms"])
-    return {**given, "env": Env, "runner": runner, "settings": SETTINGS}
-
-
-def changed(sources, changes):
-    """The sources with some pieces replaced, each of which occurs once."""
-    sources = dict(sources)
-    for cell, old, new in changes:
-        assert sources[cell].count(old) == 1, (cell, old)
-        sources[cell] = sources[cell].replace(old, new)
-    return sources
-
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.name)
-def test_every_wrong_answer_is_caught(wrong, sources, imports):
-    given = make(changed(sources, wrong.changes), imports)
-    verdict = check_task(wrong.task, given)
-    assert verdict.result == "failed" and wrong.says in verdict.message
+def test_every_wrong_answer_is_caught(wrong):
+    assert wrong.says in check(wrong.task, make(wrong.changes))
 
 
 @pytest.mark.parametrize("name", ["the notebook's own", *RIGHT])
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(k, marks=pytest.mark.slow) for k in range(1, 6))]
 )
-def test_right_answers_pass(name, seed, sources, imports):
-    given = make({**sources, **RIGHT.get(name, {})}, imports, seed)
+def test_right_answers_pass(name, seed):
+    given = make(cells=RIGHT.get(name, {}), seed=seed)
     before = {key: value.clone() for key, value in given["model"].state_dict().items()}
-    messages = {task: check_task(task, given).message for task in TASKS}
+    messages = {task: check(task, given) for task in TASKS}
     assert messages == dict.fromkeys(TASKS, "")
     after = given["model"].state_dict()
     assert all(torch.equal(after[key], value) for key, value in before.items())
@@ -88,30 +36,18 @@ def test_at_least_thirty_five_mistakes_of_every_task_are_known():
     assert {wrong.task for wrong in WRONG} == {*TASKS} and len(RIGHT) >= 8
 
 
-def test_every_task_has_its_objects():
-    assert tuple(OBJECTS) == TASKS
-
-
-@pytest.mark.parametrize(
-    ("check", "parts"),
-    [
-        (checks.check_model, ("model", "N_ACTIONS")),
-        (checks.check_policy, ("model", "policy", "N_ACTIONS")),
-        (checks.check_value_targets, ("model", "policy", "transforms")),
-        (checks.check_merge, ("model", "policy", "transforms")),
-        (checks.check_a2c, LEARNER),
-    ],
-)
-def test_a_check_cell_prints_one_line(check, parts, sources, imports, capsys):
-    given = make(sources, imports)
+@pytest.mark.parametrize("task", TASKS)
+def test_a_check_cell_prints_one_line(task, capsys):
+    given = make()
     state = torch.get_rng_state()
-    check(*(given[part] for part in parts))
+    function, parts = CHECKS[task]
+    function(*(given[part] for part in parts))
     assert capsys.readouterr().out.endswith(": passed.\n")
     assert torch.equal(state, torch.get_rng_state())
 
 
-def test_a_check_leaves_the_learner_as_it_was(sources, imports):
-    given = make(sources, imports)
+def test_a_check_leaves_the_learner_as_it_was():
+    given = make()
     a2c, optimizer = given["a2c"], given["optimizer"]
     checks.check_a2c(*(given[part] for part in LEARNER))
     assert (a2c.value_loss_coef, a2c.entropy_coef, a2c.max_grad_norm) == (0.25, 0.01, 0.5)
@@ -119,8 +55,8 @@ def test_a_check_leaves_the_learner_as_it_was(sources, imports):
     assert all(p.grad is None for p in given["model"].parameters())
 
 
-def test_a_check_draws_no_point_of_a_student_who_draws_in_step(sources, imports):
-    given = make(sources, imports)
+def test_a_check_draws_no_point_of_a_student_who_draws_in_step():
+    given = make()
     env = NumpySummaries(EnvBatch([Counting()]))
     runner = EnvRunner(env, Idle(), 1)
     step = given["a2c"].step
@@ -159,8 +95,8 @@ class Idle:
     ],
     ids=lambda case: "-".join(case) if isinstance(case, tuple) else "",
 )
-def test_a_check_says_which_object_was_not_made_again(renewed, says, sources, imports):
-    old, new = make(sources, imports), make(sources, imports)
+def test_a_check_says_which_object_was_not_made_again(renewed, says):
+    old, new = make(), make()
     new["optimizer"] = torch.optim.RMSprop(new["model"].parameters())
     given = {**old, **{name: new[name] for name in renewed}}
     given["runner"] = Runner(given["policy"], given["transforms"])
@@ -172,20 +108,20 @@ def test_a_check_says_which_object_was_not_made_again(renewed, says, sources, im
         checks.check_a2c(*(given[part] for part in LEARNER))
 
 
-def test_a_check_names_a_transform_of_another_model(sources, imports):
-    old, new = make(sources, imports), make(sources, imports)
+def test_a_check_names_a_transform_of_another_model():
+    old, new = make(), make()
     with pytest.raises(checks.CheckError, match="another network.* from `ComputeValueTargets"):
         checks.check_value_targets(new["model"], new["policy"], old["transforms"])
 
 
-def test_a_policy_check_names_a_policy_of_another_model(sources, imports):
-    old, new = make(sources, imports), make(sources, imports)
+def test_a_policy_check_names_a_policy_of_another_model():
+    old, new = make(), make()
     with pytest.raises(checks.CheckError, match=r"run the cells from `Policy\(model\)` on again"):
         checks.check_policy(new["model"], old["policy"], 6)
 
 
-def test_an_exit_inside_a_students_method_is_a_failed_check(sources, imports):
-    given = make(sources, imports)
+def test_an_exit_inside_a_students_method_is_a_failed_check():
+    given = make()
     given["policy"].act = lambda inputs: exit(3)
     with pytest.raises(checks.CheckError, match="Policy raised SystemExit: 3"):
         checks.check_policy(given["model"], given["policy"], 6)

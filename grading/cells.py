@@ -148,7 +148,7 @@ class Answer:
     def _draws(self, task):
         with np.load(self.folder / "inputs.npz") as file:
             for seed in self.order["seeds"][task]:
-                prefix = f"{seed}/"
+                prefix = f"{task}/{seed}/"
                 names = [name for name in file.files if name.startswith(prefix)]
                 yield seed, {name[len(prefix) :]: file[name] for name in names}
 

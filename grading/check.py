@@ -24,7 +24,11 @@ OBJECTS = {  # that a task's check looks at, by their names in the notebook
     "A2C": ("env", "settings", "model", "policy", "runner", "optimizer", "a2c"),
 }
 TASKS = tuple(OBJECTS)
-INPUTS = ("logits", "values", *(f"a2c/{k}/normalisers" for k in range(3)))  # recorded numbers
+INPUTS = {  # of what is expected, the numbers that a task's objects are fed with
+    "NatureModel": ("biases/policy head", "biases/value head"),
+    "Policy": ("logits", "values"),
+    "A2C": tuple(f"a2c/{k}/normalisers" for k in range(3)),
+}
 SETTINGS = ("gamma", "value_loss_coef", "entropy_coef", "max_grad_norm", "lr", "alpha", "eps")
 SETTINGS += ("nsteps", "nenvs")
 
@@ -39,7 +43,7 @@ def observe_task(task, given, seed, inputs):
         task: One of TASKS.
         given: {name: object}, with all of OBJECTS[task].
         seed: Of the draw.
-        inputs: {name: array} of INPUTS for this seed.
+        inputs: {name: array} of INPUTS[task] for this seed.
 
     Returns:
         {name: array}, among them "claims": the number of actions and the SETTINGS.
@@ -50,7 +54,7 @@ def observe_task(task, given, seed, inputs):
     n_actions, settings = int(given["env"].action_space.spaces[0].n), given["settings"]
     model, policy, runner = (given.get(name) for name in ("model", "policy", "runner"))
     if task == "NatureModel":
-        seen = observe_model(model, n_actions, seed)
+        seen = observe_model(model, n_actions, seed, inputs)
     elif task == "Policy":
         seen = observe_policy(model, policy, n_actions, seed, inputs)
     elif task == "ComputeValueTargets":

@@ -87,11 +87,14 @@ def _draw():
 
 
 def _write_inputs(path, draws):
-    """Writes the recorded numbers that the student's objects are fed."""
-    every = {seed: one for task in ("Policy", "A2C") for seed, one in draws[task].items()}
-    np.savez(
-        path, **{f"{seed}/{name}": one[name] for seed, one in every.items() for name in INPUTS}
-    )
+    """Writes the recorded numbers that the student's objects are fed with."""
+    arrays = {
+        f"{task}/{seed}/{name}": one[name]
+        for task, names in INPUTS.items()
+        for seed, one in draws[task].items()
+        for name in names
+    }
+    np.savez(path, **arrays)
 
 
 # the process

@@ -14,6 +14,7 @@ from grading.__main__ import main
 from grading.checklist import CURVES, count_words, outlook, read_score
 from grading.pack import hand_in, pack
 from tests import notebook
+from tests.checking import SETTINGS
 from training.curves import read_curves
 from training.event_file import EventFile
 
@@ -42,6 +43,7 @@ def write(folder, sources):
 def small(sources, **changes):
     """The cells of a notebook that gets to its runner at once."""
     head = 'N_ACTIONS, GAMMA, DEVICE = 6, 0.99, "cpu"\n%matplotlib inline\n!false'
+    head += f"\nsettings = {SETTINGS | dict(nenvs=2)}"
     env = 'env = nature_dqn_env("SpaceInvadersNoFrameskip-v4", nenvs=2, summaries=False)'
     tail = "runner = EnvRunner(env, policy, 5, transforms)\nrunner.get_next()\nraise SystemExit"
     given = {"start-imports": f"import os\n{sources['start-imports']}", "head": head, "env": env}

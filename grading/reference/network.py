@@ -17,16 +17,14 @@ def expect_network(seed):
 
 
 def _expect_model(seed):
-    weights = {
-        name: [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in pair]
-        for name, pair in draw_weights(seed).items()
-    }
     pictures = torch.tensor(draw_pictures(seed, OBSERVATIONS), dtype=torch.float64)
+    weights = _draw_centred_weights(seed, pictures)
     logits, values, inputs = _forward(pictures, weights)
     weighing = torch.tensor(draw_weighing(seed, OBSERVATIONS, WEIGHED + 1))
     total = (weighing[:, :WEIGHED] * logits[:, :WEIGHED]).sum() + (weighing[:, -1] * values).sum()
     total.backward()
     out = {"logits": _numbers(logits), "values": _numbers(values)}
+    out |= {f"biases/{name}": _numbers(weights[name][1]) for name in ("policy head", "value head")}
     for name, pair in weights.items():
         for kind, tensor in zip(("weights", "biases"), pair, strict=True):
             gradient = tensor.grad.numpy()
@@ -37,6 +35,19 @@ def _expect_model(seed):
         for name, (logits, values) in _wrong_networks(pictures, weights).items():
             out[f"mistake/{name}"] = np.column_stack([_numbers(logits), _numbers(values)])
     return out
+
+
+def _draw_centred_weights(seed, pictures):
+    """Draws weights with a graph; half of what each output gives for the pictures is negative."""
+    weights = {
+        name: [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in pair]
+        for name, pair in draw_weights(seed).items()
+    }
+    with torch.no_grad():
+        logits, values, _ = _forward(pictures, weights)
+        weights["policy head"][1] -= logits.quantile(0.5, dim=0)
+        weights["value head"][1] -= values.quantile(0.5)
+    return weights
 
 
 def _expect_policy(logits):

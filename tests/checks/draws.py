@@ -44,7 +44,7 @@ def draw_weights(seed):
     """
     rng, weights = np.random.RandomState(1000 + seed), {}
     for name, shape in LAYERS.items():
-        gain = 6.0 if "head" in name else 2**0.5
+        gain = 20.0 if "head" in name else 2**0.5
         kernel = rng.standard_normal(shape) * gain * np.prod(shape[1:]) ** -0.5
         biases = 0.2 * rng.standard_normal(shape[0])
         weights[name] = kernel.astype(np.float32), biases.astype(np.float32)

@@ -26,8 +26,9 @@ N_PARAMETERS = 1_684_128  # of the body; each of the heads' outputs has 513 more
 def check_model(model, n_actions):
     """Checks the network: its function under known weights, gradients, size, initial weights."""
     for seed in RELEASED_SEEDS:
-        seen = observe_model(model, n_actions, seed)
-        if mistake := judge_model(seen, read_expected(seed), n_actions):
+        expected = read_expected(seed)
+        seen = observe_model(model, n_actions, seed, expected)
+        if mistake := judge_model(seen, expected, n_actions):
             break
     pass_or_raise("NatureModel", mistake)
 
@@ -35,16 +36,24 @@ def check_model(model, n_actions):
 # observe: this half runs the student's network
 
 
-def observe_model(model, n_actions, seed):
-    """Looks at the first weights, then at outputs and gradients under weights drawn by seed."""
+def observe_model(model, n_actions, seed, biases):
+    """Looks at the first weights, then at outputs and gradients under weights drawn by seed.
+
+    Args:
+        biases: {"biases/policy head": [A or more], "biases/value head": [1]}, with which each
+            output is negative for half of the observations.
+    """
     seen = _first_weights(model)
     layers, joint = _find_layers(model, n_actions)
     seen["missing"] = np.array([name for name in LAYERS if name not in layers], dtype=str)
     if len(seen["missing"]):
         return {**seen, "repeats": np.array(_repeats(model, seed))}
     with blaming("NatureModel"), exactly(), quietly(model):
+        drawn = draw_weights(seed)
+        for name in ("policy head", "value head"):
+            drawn[name] = drawn[name][0], biases[f"biases/{name}"]
         for order in range(1 + joint):  # a joint head may begin with the value
-            _set_weights(layers, draw_weights(seed), value_first=order == 1)
+            _set_weights(layers, drawn, value_first=order == 1)
             seen |= _run(model, layers, n_actions, seed, order)
     return seen
 

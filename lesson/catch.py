@@ -7,7 +7,7 @@ import numpy as np
 from atari_wrappers import NumpySummaries, QueueFrames, SwapImageAxes
 from env_batch import EnvBatch
 
-__all__ = ["Catch", "catch_batch", "check_learnt", "plot_catch", "plot_laboratory"]
+__all__ = ["Catch", "NotLearnt", "catch_batch", "check_learnt", "plot_catch", "plot_laboratory"]
 
 SIZE = 7  # rows and columns of the board
 GAME_LENGTH = SIZE - 1  # agent steps
@@ -57,6 +57,21 @@ def catch_batch(nenvs, seed):
     return NumpySummaries(EnvBatch([catch_game() for _ in range(nenvs)], seeds=seed))
 
 
+class NotLearnt(AssertionError):
+    """Catch is not learnt; a notebook shows the message alone."""
+
+    def _render_traceback_(self):
+        """Returns what IPython shows, a list of lines."""
+        return f"NotLearnt: {self}".splitlines()
+
+
+SUSPECTS = """If all checks above pass, what they cannot see is left:
+- a class that was edited after its check: run its check again, and the cells below it;
+- numbers that were changed in section 2: the learning rate, NSTEPS, GAMMA, the coefficients;
+- what goes wrong after many updates only: something that is kept from one call to the next;
+- chance: run this cell again; twice in a row is no chance."""
+
+
 def check_learnt(scores, nenvs, goal=0.9):
     """Says that Catch is learnt, or raises with what is left to suspect.
 
@@ -66,17 +81,14 @@ def check_learnt(scores, nenvs, goal=0.9):
         goal: Mean score of the last 100 rounds that is expected; 1 is the best.
 
     Raises:
-        AssertionError: If the score is lower.
+        NotLearnt: If the score is lower.
     """
     score = np.mean(scores[-100:])
     steps = len(scores) * GAME_LENGTH * nenvs
-    assert score >= goal, (
-        f"Catch scores {score:.2f} after {steps:,} agent steps, expected {goal}. If all checks "
-        "above pass, suspect what they cannot see in one call: a class that was edited after its "
-        "object was made (run the cells from its class down again), a policy that does not sample "
-        "from its logits, a critic whose gradient does not reach the body of the network, or "
-        "settings that were changed in section 2"
-    )
+    if score < goal:
+        raise NotLearnt(
+            f"Catch scores {score:.2f} after {steps:,} agent steps, expected {goal}.\n{SUSPECTS}"
+        )
     print(f"Catch is learnt: {score:.2f} of 1 after {steps:,} agent steps")
 
 

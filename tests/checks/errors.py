@@ -1,13 +1,36 @@
 """How a check says what is wrong."""
 
+import sys
+import textwrap
+import traceback
 from contextlib import contextmanager
 from pathlib import Path
 
 __all__ = ["CheckError", "blaming", "pass_or_raise"]
 
+HERE = Path(__file__).parent
+WIDTH, LINES, FRAMES = 100, 5, 3  # of what a notebook shows
+
 
 class CheckError(AssertionError):
-    """An answer does not do what its task demands; the message names the likely mistake."""
+    """An answer does not do what its task demands; the message names the likely mistake.
+
+    A notebook shows the message and the student's own last lines, and no traceback of ours.
+
+    Attributes:
+        frames: The student's own lines that an exception passed, `traceback.FrameSummary` each.
+    """
+
+    frames = ()
+
+    def _render_traceback_(self):
+        """Returns what IPython shows, a list of lines."""
+        lines = textwrap.wrap(f"CheckError: {self}", WIDTH)
+        if len(lines) > LINES:
+            lines = [*lines[: LINES - 1], f"{lines[LINES - 1][: WIDTH - 2]} …"]
+        own = (f"line {x.lineno} of {_source(x)}, {x.name}: {x.line}" for x in self.frames)
+        own = (textwrap.shorten(line, WIDTH - 2, placeholder=" …") for line in own)
+        return [*lines, *(f"  {line}" for line in own)]
 
 
 def pass_or_raise(task, mistake):
@@ -25,20 +48,20 @@ def blaming(task):
     except CheckError:
         raise
     except (Exception, SystemExit) as e:
-        raise CheckError(f"{task} raised {type(e).__name__}: {e}{_place(e)}{_hint(e)}") from e
+        own = [x for x in traceback.extract_tb(e.__traceback__) if _is_own(Path(x.filename))]
+        place = f" (in {own[-1].name}, line {own[-1].lineno} of {_source(own[-1])})" if own else ""
+        error = CheckError(f"{task} raised {type(e).__name__}: {e}{place}{_hint(e)}")
+        error.frames = own[-FRAMES:]
+        raise error from e
 
 
-def _place(error):
-    """Names the last line of the student's own that the exception passed."""
-    found, trace = "", error.__traceback__
-    while trace:
-        code = trace.tb_frame.f_code
-        path = Path(code.co_filename)
-        if path.parent != Path(__file__).parent and "site-packages" not in path.parts:
-            source = "its cell" if "ipykernel" in code.co_filename else path.name
-            found = f" (in {code.co_name}, line {trace.tb_lineno} of {source})"
-        trace = trace.tb_next
-    return found
+def _is_own(path):
+    given = "site-packages" in path.parts or path.is_relative_to(sys.base_prefix)
+    return path.parent != HERE and not given
+
+
+def _source(frame):
+    return "its cell" if "ipykernel" in frame.filename else Path(frame.filename).name
 
 
 def _hint(error):

@@ -216,7 +216,7 @@ def render(counts):
 
 
 def main(arguments=None):
-    """Judges all mutants, or a sample; returns the exit status."""
+    """Judges all mutants, or some of them; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at a time")
     parser.add_argument("--limit", type=float, default=60, help="seconds for each mutant")
@@ -224,22 +224,40 @@ def main(arguments=None):
     parser.add_argument("--cell", choices=MUTATED, help="only those of one cell")
     parser.add_argument("--verbose", action="store_true", help="print every mutant")
     chosen = parser.parse_args(arguments)
-    mutants = [m for m in read_mutants() if chosen.cell in (None, m.cell)]
+    mutants, same = read_mutants(), read_same()
+    gone = same.keys() - {(mutant.title, mutant.change) for mutant in mutants}
+    for title, change in sorted(gone):
+        print(f"listed as the same, but no mutant any more\n{title}\n{change}\n")
+    mutants = [mutant for mutant in mutants if chosen.cell in (None, mutant.cell)]
     count = min(chosen.sample or len(mutants), len(mutants))
     mutants = [mutants[k * len(mutants) // count] for k in range(count)]
-    same, counts, wrong = read_same(), collections.Counter(), []
-    for mutant, killed in judge(mutants, prepare(), chosen.jobs, chosen.limit):
+    wrong = report(judge(mutants, prepare(), chosen.jobs, chosen.limit), same, chosen.verbose)
+    return 1 if gone or wrong else 0
+
+
+def report(judged, same, verbose=False):
+    """Prints what asks for a look, as it comes, and the table.
+
+    Args:
+        judged: (mutant, Killed) each.
+        same: What `read_same` returned.
+        verbose: Whether to print every mutant.
+
+    Returns:
+        How many survived and are not listed, or are listed and were killed.
+    """
+    counts, wrong = collections.Counter(), 0
+    for mutant, killed in judged:
         column = sort(mutant, killed, same)
         counts[mutant.cell, column] += 1
-        stale = killed.cell and (mutant.title, mutant.change) in same
-        if stale or column == "survived":
-            wrong.append(mutant)
-        if chosen.verbose or stale or column in COLUMNS[1::2]:
-            told = f"\n{killed.cell}: {killed.told}" if killed.cell else ""
-            print(f"{column}{', but listed as the same' * bool(stale)}{told}")
+        stale = bool(killed.cell) and (mutant.title, mutant.change) in same
+        wrong += stale or column == "survived"
+        if verbose or stale or column in ("killed elsewhere", "survived"):
+            print(f"{column}{', but listed as the same' * stale}")
+            print(f"{killed.cell}: {killed.told}\n" if killed.cell else "", end="")
             print(f"{mutant.title}\n{mutant.change}\n", flush=True)
     print(render(counts))
-    return 1 if wrong else 0
+    return wrong
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ MODULES = ("torch", "nn", "F", "np")  # no call is replaced by the module that i
 
 
 def mutate(source, keys):
-    """Returns the sources that differ from this one in one place, and in what they do or may do.
+    """Returns the sources that differ from this one in one place, each once.
 
     Args:
-        source: Python, whose docstrings and f-strings stay as they are.
+        source: Python, whose docstrings and messages stay as they are.
         keys: Strings that are exchanged with each other.
     """
     found = {}

@@ -170,7 +170,7 @@ def _decide(node, text):
 
 def _change_constants(node, text):
     if _is_constant(node, int) or _is_constant(node, float):
-        for value in (0, 2 * node.value, -node.value):
+        for value in (0 * node.value, 2 * node.value, -node.value):
             yield *text.span(node), f"({value})"
     elif _is_constant(node, str):
         yield *text.span(node), repr(f"{node.value}_")

@@ -13,6 +13,7 @@ import difflib
 import multiprocessing
 import multiprocessing.connection
 import os
+import re
 import resource
 import sys
 import time
@@ -88,21 +89,18 @@ def read_mutants():
 
 def _diff(old, new):
     lines = difflib.unified_diff(old.splitlines(), new.splitlines(), n=0, lineterm="")
-    return "\n".join(line for line in list(lines)[2:] if not line.startswith("@@"))
+    return "\n".join(line.rstrip() for line in list(lines)[2:] if not line.startswith("@@"))
 
 
 def read_same(path=SAME):
     """Returns {(title, change): reason} of the mutants that behave the same."""
-    same, reason, title = {}, "", ""
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("# "):
-            reason = line[2:]
-        elif line.startswith("@@ "):
-            title, lines = line, []
-        elif line:
-            lines.append(line)
-            same.pop((title, "\n".join(lines[:-1])), None)
-            same[title, "\n".join(lines)] = reason
+    same, reason = {}, ""
+    for block in re.split(r"\n(?=@@ |# )", path.read_text(encoding="utf-8")):
+        head, _, change = block.strip().partition("\n")
+        if head.startswith("# "):
+            reason = head[2:]
+        else:
+            same[head, change] = reason
     return same
 
 

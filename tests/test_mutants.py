@@ -32,7 +32,7 @@ def changed(cell, old, new):
 @pytest.mark.parametrize(
     ("source", "some"),
     [
-        ("f(1.5)", {"f(2.5)", "f(0)", "f(3.0)", "f(-1.5)", "f()", "1.5", "pass"}),
+        ("f(1.5)", {"f(2.5)", "f(0.0)", "f(3.0)", "f(-1.5)", "f()", "1.5", "pass"}),
         ("(x - y).detach()", {"x - y", "(x + y).detach()", "x.detach()"}),
         ("f(x, y, z=2)", {"f(y, x, z=2)", "f(y, z=2)", "f(x, z=2)", "f(x, y)", "x"}),
         ("x = a[::-1]", {"x = a", "x = a[::+1]", "pass"}),

@@ -103,25 +103,24 @@ def test_losses_that_are_off_by_rounding_pass(name):
     assert judge(made) == (None, None)
 
 
-def test_transforms_in_the_wrong_order_fail_only_together():
+def test_transforms_in_the_wrong_order_are_named():
     made = make()
     made.runner.transforms = made.transforms[::-1]
     parts = made.model, made.policy, made.runner, made.optimizer, made.a2c, 6, 77
     expected = reference.expect_update(77)
-    assert judge_a2c(observe_a2c(*parts, expected), expected, 6, SETTINGS) is None
-    with pytest.raises(AssertionError, match="A2C, with the other four tasks, raised"):
-        observe_chain(*parts)
+    mistake = judge_a2c(observe_a2c(*parts, expected), expected, 6, SETTINGS)
+    assert mistake.startswith("the runner's transforms are ['MergeTimeBatch', 'Compute")
 
 
 def test_a_batch_in_another_order_than_the_targets_fails_only_together():
     made = make()
-    turn = made.transforms[1]
+    turn = type(made.transforms[1]).__call__
 
-    def turning(trajectory):
-        turn(trajectory)
+    def turning(self, trajectory):
+        turn(self, trajectory)
         trajectory["log_probs"] = trajectory["log_probs"].flip(0)
 
-    made.runner.transforms = [made.transforms[0], turning]
+    type(made.transforms[1]).__call__ = turning
     update, together = judge(made)
     assert update is None and "together the gradient at optimizer.step() is not that" in together
 

@@ -28,6 +28,7 @@ from tests.checks.value_targets import check_value_targets
 
 __all__ = ["check_a2c", "judge_a2c", "observe_a2c"]
 
+TRANSFORMS = ["ComputeValueTargets", "MergeTimeBatch"]
 LOSSES = ("policy_loss", "value_loss", "entropy", "loss")
 
 
@@ -75,7 +76,10 @@ def observe_a2c(model, policy, runner, optimizer, a2c, n_actions, seed, expected
         return make_batch(model, policy, merge, drawn, normalisers)
 
     with blaming("A2C"), exactly(), quietly(model), restoring(model, optimizer, a2c):
-        seen |= _losses(a2c, batch(0))
+        losses = _losses(a2c, batch(0))
+        seen |= losses
+        if any(losses[name].size != 1 for name in LOSSES):  # no step could be made with that
+            return {**seen, **_named("apart/", losses)}
         for k in range(len(SCALES)):
             seen |= _named(f"{k}/", _update(a2c, optimizer, batch(k)))
         with set_apart(a2c) as names:
@@ -99,7 +103,7 @@ def _describe(model, policy, runner, optimizer, a2c):
         "runner/nsteps": runner.nsteps,
         "runner/nenvs": runner.nenvs,
         "runner/policy": runner.policy is policy,
-        "runner/transforms": len(runner.transforms),
+        "runner/transforms": [type(transform).__name__ for transform in runner.transforms],
     }
     numbers = {k: v for k, v in optimizer.param_groups[0].items() if isinstance(v, (int, float))}
     seen |= _named("optimizer/", numbers) | _named("a2c/", coefficients_of(a2c))
@@ -131,17 +135,17 @@ def judge_a2c(seen, expected, n_actions, settings):
         settings: {"value_loss_coef", "lr" and so on: number}, as in the notebook's settings.
     """
     mistake, half = judge_terms(seen, expected, n_actions, settings)
-    if mistake:
+    if mistake := mistake or _judge_made(seen, settings):
         return mistake
     made = {name: settings[name] for name in APART}
-    held = set(map(str, seen["apart/names"]))
-    apart = {name: APART[name](x) if name in held else x for name, x in made.items()}
+    held = set(map(str, seen.get("apart/names", ())))
+    kept = {name: APART[name](float(seen[f"a2c/{name}"])) for name in APART if name in held}
+    apart = {**made, **kept}
     rows = [right_rows(expected, k, half) for k in range(len(SCALES))]
     aside = _strip(seen, "apart/")
     return (
         judge_loss((seen, aside), expected, rows[0], (made, apart))
         or _judge_updates(seen, expected, rows, made)
-        or _judge_made(seen, settings)
         or judge_moves([_strip(seen, f"{k}/") for k in range(len(SCALES))], settings)
         or only_apart(judge_update(aside, expected, 1, rows[1], apart))
     )
@@ -173,12 +177,12 @@ def _judge_made(seen, settings):
         )
     if not seen["runner/policy"]:
         return "the runner plays with another policy than `policy`: run its cell again"
-    if seen["runner/transforms"] < 2:
-        return "the runner lacks transforms: give it ComputeValueTargets, then MergeTimeBatch"
+    transforms = list(map(str, seen["runner/transforms"]))
+    if transforms != TRANSFORMS:
+        return f"the runner's transforms are {transforms}, expected {TRANSFORMS}, in this order"
     wanted = {f"optimizer/{name}": settings[name] for name in ("lr", "alpha", "eps")}
     wanted |= {f"optimizer/{name}": 0 for name in ("momentum", "weight_decay", "centered")}
     wanted |= {f"runner/{name}": settings[name] for name in ("nsteps", "nenvs")}
-    wanted |= {f"a2c/{name}": settings[name] for name in APART}
     for name, right in wanted.items():
         got = float(seen.get(name, right))
         if abs(got - right) > 1e-6 * abs(right):

@@ -175,8 +175,8 @@ def judge_loss(seen, expected, rights, coefficients):
         rights: {term: row} of the batch.
         coefficients: {"value_loss_coef", "entropy_coef": number} of each reading.
     """
-    factors = []
-    for one, made in zip(seen, coefficients, strict=True):
+    factors = {}
+    for k, (one, made) in enumerate(zip(seen, coefficients, strict=True)):
         row, rest = _row_of(one, "loss", expected["a2c/0/probabilities"])
         if row is None:
             return rest
@@ -186,11 +186,11 @@ def judge_loss(seen, expected, rights, coefficients):
         got, equal = fit(row, list(rights.values()))
         if not equal:
             return f"loss: {_name_lost(row, right, rights)}"
-        factors.append((got, signed(made)))
+        factors[k] = got, signed(made)
     if not factors:
         return None
-    mistake = f"loss: {_name_coefficients(factors)}"
-    return mistake if len(factors) == len(seen) else only_apart(mistake)
+    mistake = f"loss: {_name_coefficients([*factors.values()])}"
+    return mistake if 0 in factors else only_apart(mistake)
 
 
 def only_apart(mistake):

@@ -51,11 +51,16 @@ def observe_merge(model, policy, transforms, seed):
     if not merging:
         raise CheckError(f"{TASK}: there is no second transform, hand {TASK}() over")
     seen = {}
-    with blaming(TASK), exactly():
+    with exactly():
         for case in range(len(CASES)):
-            seen |= {
-                f"{case}/{name}": x for name, x in _observe(model, merging, seed, case).items()
-            }
+            try:
+                with blaming(TASK):
+                    run = _observe(model, merging, seed, case)
+            except CheckError as e:
+                if case == 0:
+                    raise
+                run = {"raised": np.array(str(e))}
+            seen |= {f"{case}/{name}": x for name, x in run.items()}
     return seen
 
 
@@ -123,6 +128,8 @@ def judge_merge(seen, seed):
     for case, (steps, nenvs) in enumerate(CASES):
         run = {name[2:]: x for name, x in seen.items() if name.startswith(f"{case}/")}
         numbers, _ = _draw(seed, case)
+        if "raised" in run:
+            return f"called again, on {steps} steps in {nenvs} environments: {run['raised']}"
         mistake = (
             _judge_lists(run)
             or _judge_rows(run, numbers)
@@ -148,6 +155,8 @@ def _judge_lists(run):
     if not run["state"]:
         return "`state` is gone or changed: leave it as it is"
     for key, kind in kinds.items():
+        if kind == "NoneType":
+            return f"{key} are gone: merge every key but `state`"
         wanted = ("tensor", "NumPy array") if key in ARRAYS else ("tensor",)
         if kind not in wanted:
             named = "a list of tensors that your policy adds" if key == "of_your_own" else key

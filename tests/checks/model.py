@@ -61,7 +61,8 @@ def observe_model(model, n_actions, seed, biases):
 def _first_weights(model):
     weights = {name: array(weight) for name, weight in model.named_parameters()}
     rows = {name: w.reshape(len(w), -1) for name, w in weights.items() if w.ndim > 1}
-    rows = {name: row for name, row in rows.items() if row.shape[1] != 512}  # no heads
+    heads = [name for name, w in weights.items() if w.ndim == 2 and w.shape[1] == 512]
+    rows = {name: row for name, row in rows.items() if name not in heads}
     unlike = {name: np.abs(row @ row.T - 2 * np.eye(len(row))).max() for name, row in rows.items()}
     frozen = [name for name, weight in model.named_parameters() if not weight.requires_grad]
     biased = [name for name, weight in weights.items() if weight.ndim == 1 and weight.any()]

@@ -46,6 +46,7 @@ def observe_policy(model, policy, n_actions, seed, recorded):
     with blaming("Policy"), exactly(), quietly(model), _same_course(), stand_in.standing_in():
         with calling(model, "the policy", "Policy(model)"):
             given = pictures.copy()
+            policy.reset()
             act = _act(policy, given)
         seen = {**_describe(act, stand_in.root, seed), "inputs": given[:, :, ::12, ::12]}
         seen["reached"] = np.concatenate(stand_in.reached)

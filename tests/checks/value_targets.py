@@ -30,8 +30,8 @@ FIRST = "5 steps in 6 environments"
 RESETS = np.array(
     [
         [0, 0, 0, 1, 0, 0],
-        [0, 0, 0, 1, 1, 0],
-        [1, 0, 0, 0, 0, 0],
+        [1, 0, 0, 1, 1, 0],
+        [0, 0, 0, 0, 0, 0],
         [0, 0, 0, 0, 0, 1],
         [0, 1, 0, 0, 1, 0],
     ],
@@ -41,6 +41,7 @@ CASES = {  # name: resets [T, B]; one transform is called on all, in this order
     FIRST: RESETS,
     f"a second trajectory of {FIRST}": RESETS,
     "3 steps in 4 environments": np.array([[0, 1, 0, 0], [0, 0, 0, 1], [0, 1, 1, 0]], bool),
+    "7 steps in 2 environments": np.eye(7, 2, -3, dtype=bool),
     "1 step in 4 environments": np.array([[0, 1, 0, 1]], bool),
     "5 steps in 1 environment": np.array([[0], [0], [1], [0], [0]], bool),
     "a reset on each of 2 steps in 3 environments": np.ones((2, 3), bool),
@@ -264,6 +265,8 @@ def _judge_changed(run):
     if not len(run["changed"]):
         return None
     key = str(run["changed"][0])
+    if key == "state":
+        return "`state` is gone or changed: leave it as it is"
     return f"the {key} of the trajectory are overwritten or changed: work on a copy"
 
 

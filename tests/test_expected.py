@@ -60,13 +60,17 @@ def test_a_hidden_draw_gives_the_verdict_of_the_released_ones(seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.name)
+@pytest.mark.parametrize("wrong", WRONG[::2], ids=lambda wrong: wrong.name)
 def test_the_grader_says_what_the_notebook_says_and_of_no_other_task(wrong):
     given, expected = make(wrong.changes), reference_of(78)
     said = {task: judge(task, given, 78, expected) for task in TASKS}
     assert wrong.says in said[wrong.task]
     mistaken = {task for task, mistake in said.items() if mistake}
-    assert mistaken == {wrong.task} or wrong.name == "model-heads-replaced-in-forward"
+    in_a_cell = wrong.changes[0][0] == "glue"  # what it makes is another task's too
+    assert mistaken == {wrong.task} or in_a_cell or wrong.name in NOT_ALONE
+
+
+NOT_ALONE = ("model-heads-replaced-in-forward",)  # calling it changes what others hold
 
 
 @functools.cache

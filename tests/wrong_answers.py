@@ -1649,6 +1649,11 @@ MORE_MISTAKES = [  # of Tasks 3 to 5, and of the cell that makes the objects
     Wrong("cell-merge-left-out", "A2C", ((GLUE, "[ComputeValueTargets(policy, GAMMA), MergeTimeBatch()]", "[ComputeValueTargets(policy, GAMMA)]"),), "the runner's transforms are ['ComputeValueTargets'], expected ['ComputeValueTargets',"),
     Wrong("cell-a2c-of-another-model", "A2C", ((GLUE, "a2c = A2C(policy,", "a2c = A2C(Policy(NatureModel(N_ACTIONS)),"),), "the A2C has another network than `model`: run the cells from `Policy(model)` on again"),
     Wrong("cell-optimizer-of-another-model", "A2C", ((GLUE, "RMSprop(model.parameters()", "RMSprop(NatureModel(N_ACTIONS).parameters()"),), "the optimizer has no weight of `model`: run the cells from `optimizer = ...` on again"),
+    Wrong("targets-switch-gradients-off", "ComputeValueTargets", ((TARGETS, "with torch.no_grad():", "torch.set_grad_enabled(False)\n        if True:"),), "gradients are switched off for all that follows: use `with torch.no_grad():`"),
+    Wrong("policy-one-buffer-for-all-observations", "Policy", ((POLICY, "logits, values = self.model(observations)", "self.buffers = vars(self).setdefault('buffers', {})\n        observations = self.buffers.setdefault(len(observations), observations.clone()).copy_(observations)\n        logits, values = self.model(observations)"),), "the tensor that the network was given changes when act is called again"),
+    Wrong("policy-softmax-twice", "Policy", ((POLICY, "Categorical(logits=logits)", "Categorical(logits=logits.softmax(-1))"),), "the softmax is taken twice"),
+    Wrong("model-squeezes-every-axis", "NatureModel", ((MODEL, "self.value(hidden)", "self.value(hidden).squeeze()"),), "for 1 observation(s) forward returns the shapes [1, 6] and [], expected"),
+    Wrong("model-two-bodies", "NatureModel", ((MODEL, "self.body = ", "self.other = nn.Linear(3136, 512)\n        self.body = "),), "parameters, expected 1,687,719"),
 ]
 # fmt: on
 

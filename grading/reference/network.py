@@ -58,6 +58,7 @@ def _expect_policy(logits):
         out[f"log_probs/{n_actions}"] = F.log_softmax(few, -1).numpy()
         out[f"probabilities/{n_actions}"] = F.softmax(few, -1).numpy()
         out[f"wrong axis/{n_actions}"] = F.log_softmax(few, 0).numpy()
+        out[f"softmax twice/{n_actions}"] = F.log_softmax(F.softmax(few, -1), -1).numpy()
     return out
 
 

@@ -75,7 +75,7 @@ def observe_a2c(model, policy, runner, optimizer, a2c, n_actions, seed, expected
         drawn, normalisers = draw_batch(seed, k, n_actions), expected[f"a2c/{k}/normalisers"]
         return make_batch(model, policy, merge, drawn, normalisers)
 
-    with blaming("A2C"), exactly(), quietly(model), restoring(model, optimizer, a2c):
+    with blaming("A2C"), exactly("A2C"), quietly(model), restoring(model, optimizer, a2c):
         losses = _losses(a2c, batch(0))
         seen |= losses
         if any(losses[name].size != 1 for name in LOSSES):  # no step could be made with that

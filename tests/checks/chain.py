@@ -32,7 +32,7 @@ def observe_chain(model, policy, runner, optimizer, a2c, n_actions, seed):
         the recorded actions, which its own check tells.
     """
     recorded = draw_chain(seed, n_actions)
-    with blaming("A2C, with the other four tasks,"), exactly(), quietly(model):
+    with blaming("A2C, with the other four tasks,"), exactly("A2C"), quietly(model):
         with restoring(model, optimizer, a2c):
             numbers = Coupled(model, recorded.outputs)
             network = RecordedModel(model, recorded.pictures, numbers.root)

@@ -69,6 +69,8 @@ def _hint(error):
         return ": is a key of the trajectory misspelt?"
     if "view size is not compatible" in str(error):
         return ": flatten with nn.Flatten or reshape, pictures are stored channels last"
+    if "modified by an inplace operation" in str(error):
+        return ": x -= y changes a tensor that is still needed; write x = x - y"
     if "does not require grad" in str(error):
         return ": the losses are cut from the graph; merge with torch.cat, act without no_grad"
     return ""

@@ -51,7 +51,7 @@ def observe_merge(model, policy, transforms, seed):
     if not merging:
         raise CheckError(f"{TASK}: there is no second transform, hand {TASK}() over")
     seen = {}
-    with exactly():
+    with exactly(TASK):
         for case in range(len(CASES)):
             try:
                 with blaming(TASK):

@@ -48,7 +48,7 @@ def observe_model(model, n_actions, seed, biases):
     seen["missing"] = np.array([name for name in LAYERS if name not in layers], dtype=str)
     if len(seen["missing"]):
         return {**seen, "repeats": np.array(_repeats(model, seed))}
-    with blaming("NatureModel"), exactly(), quietly(model):
+    with blaming("NatureModel"), exactly("NatureModel"), quietly(model):
         drawn = draw_weights(seed)
         for name in ("policy head", "value head"):
             drawn[name] = drawn[name][0], biases[f"biases/{name}"]
@@ -121,7 +121,7 @@ def _run(model, layers, n_actions, seed, order):
     pictures = torch.as_tensor(draw_pictures(seed, OBSERVATIONS), device=device)
     with _inputs_of(model, layers) as inputs:
         out = model(pictures)
-    form = _form_of(out, n_actions)
+    form = _form_of(out, OBSERVATIONS, n_actions) or _form_of(model(pictures[:1]), 1, n_actions)
     if form:
         return {f"{order}/form": np.array(form)}
     logits, values = out[0], out[1].reshape(-1)
@@ -133,18 +133,17 @@ def _run(model, layers, n_actions, seed, order):
     return {f"{order}/{name}": x for name, x in seen.items()}
 
 
-def _form_of(out, n_actions):
-    """Says how outputs differ from a pair of the right shapes, "" if they do not."""
+def _form_of(out, n, n_actions):
+    """Says how outputs for n observations differ from a pair of the right shapes, "" if not."""
     if not isinstance(out, (tuple, list)) or len(out) != 2 or not all(map(torch.is_tensor, out)):
         kind = f"{type(out).__name__} of {len(out)}" if hasattr(out, "__len__") else repr(out)
         return f"forward returns a {kind}, expected the pair logits, values"
     shapes = [list(x.shape) for x in out]
-    n = OBSERVATIONS
     if shapes[0] == [n, n_actions] and shapes[1] in ([n], [n, 1]):
         return ""
     swapped = ": they are in the wrong order" if shapes[1] == [n, n_actions] else ""
     return (
-        f"for {n} observations forward returns the shapes {shapes[0]} and {shapes[1]}, expected "
+        f"for {n} observation(s) forward returns the shapes {shapes[0]} and {shapes[1]}, expected "
         f"logits {[n, n_actions]} and values {[n, 1]}{swapped}"
     )
 
@@ -220,7 +219,7 @@ def judge_model(seen, expected, n_actions):
     runs = [_strip(seen, f"{order}/") for order in range(1 + ("1/form" in seen))]
     mistakes = [_judge_run(run, expected, n_actions) for run in runs]
     if None not in mistakes:
-        return mistakes[0]
+        return mistakes[0] + ("" if seen["parameters"] == size else f"; {_size(seen, size)}")
     if seen["parameters"] != size:
         return _size(seen, size)
     return _judge_first_weights(seen)
@@ -252,7 +251,8 @@ def _name_function(run, expected, n_actions):
         if close(run["logits"], logits) and close(run["values"], values):
             return name
     right, got = expected["logits"][:, :n_actions], run["logits"]
-    if close(got - got.mean(1, keepdims=True), right - right.mean(1, keepdims=True)):
+    shifted = close(got - got.mean(1, keepdims=True), right - right.mean(1, keepdims=True))
+    if shifted and not close(got, right):
         return "logits are shifted: return the policy head's output as it is, without a softmax"
     if close(got.sum(1), np.ones(len(got))) and (got > 0).all():
         return "logits are probabilities: return the policy head's output, without a softmax"
@@ -279,7 +279,7 @@ def _first_difference(run, expected):
                 f"{expected[f'input/{name}'][0]:.4g}: look at what stands between {before} and it "
                 "(stride, activation, flattening)"
             )
-        before = f"the {name}"
+        before = before if "head" in name else f"the {name}"
     return None
 
 

@@ -47,14 +47,24 @@ def log_probs_key(act):
 
 
 @contextmanager
-def exactly():
-    """Computes in full float32, on a GPU too: without TF32 and autocast."""
+def exactly(task):
+    """Computes in full float32, with gradients, on a GPU too: without TF32 and autocast.
+
+    Raises:
+        CheckError: If gradients are switched off, before or by what runs within the block.
+    """
+    off = f"{task}: gradients are switched off for all that follows: use `with torch.no_grad():`"
+    if not torch.is_grad_enabled():
+        raise CheckError(f"{off}. Now run torch.set_grad_enabled(True)")
     matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
         with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
             yield
+        if not torch.is_grad_enabled():
+            raise CheckError(off)
     finally:
+        torch.set_grad_enabled(True)
         torch.backends.cuda.matmul.allow_tf32 = matmul
         torch.backends.cudnn.allow_tf32 = cudnn
 

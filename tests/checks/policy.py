@@ -43,7 +43,13 @@ def observe_policy(model, policy, n_actions, seed, recorded):
     pictures, mode = draw_pictures(seed, OBSERVATIONS), model.training
     outputs = np.column_stack([recorded["logits"][:, :n_actions], recorded["values"]])
     stand_in = RecordedModel(model, pictures, as_leaf(model, outputs))
-    with blaming("Policy"), exactly(), quietly(model), _same_course(), stand_in.standing_in():
+    with (
+        blaming("Policy"),
+        exactly("Policy"),
+        quietly(model),
+        _same_course(),
+        stand_in.standing_in(),
+    ):
         with calling(model, "the policy", "Policy(model)"):
             given = pictures.copy()
             policy.reset()
@@ -52,11 +58,12 @@ def observe_policy(model, policy, n_actions, seed, recorded):
         seen["reached"] = np.concatenate(stand_in.reached)
         before = {key: copy.copy(array(value)) for key, value in _numbers(act).items()}
         seen |= {f"list/{key}": array(x) for key, x in _numbers(_act(policy, [*given])).items()}
+        _act(policy, given[::-1].copy())
         seen |= {f"one/{key}": array(x) for key, x in _numbers(_act(policy, given[2:3])).items()}
         changed = [
             key for key, value in _numbers(act).items() if (array(value) != before[key]).any()
         ]
-        seen["changed"] = np.array(changed, dtype=str)
+        seen["changed"], seen["kept"] = np.array(changed, dtype=str), np.array(stand_in.kept())
         seen["reseeds"] = np.array(_reseeds(policy, given), dtype=str)
         seen["many"] = _sample(policy, pictures)
         seen["mode"] = np.array(["evaluation", "training"])[[int(mode), int(model.training)]]
@@ -143,6 +150,7 @@ def judge_policy(seen, expected, n_actions, seed):
         "log_probs": expected[f"log_probs/{n_actions}"],
         "probabilities": expected[f"probabilities/{n_actions}"],
         "wrong axis": expected[f"wrong axis/{n_actions}"],
+        "twice": expected[f"softmax twice/{n_actions}"],
     }
     return (
         _judge_keys(seen)
@@ -245,6 +253,7 @@ def _judge_log_probs(seen, tables):
         ],
         "the softmax runs over the wrong axis: over actions, the last one": tables["wrong axis"],
         "log_probs have the wrong sign": -table,
+        "the softmax is taken twice: probabilities stand where logits belong": tables["twice"],
     }
     for mistake, wrong in named.items():
         if close(got, pick(wrong)):
@@ -293,6 +302,11 @@ def _right_gradients(seen, tables, seed):
 def _judge_traces(seen, seed):
     if not close(seen["inputs"], draw_pictures(seed, OBSERVATIONS)[:, :, ::12, ::12]):
         return "act changes the observations that it is given: work on a copy"
+    if not seen["kept"]:
+        return (
+            "the tensor that the network was given changes when act is called again, and learning "
+            "still needs it: make a new one each time"
+        )
     if len(seen["changed"]):
         return (
             f"{seen['changed'][0]} of earlier steps change when act is called again: "

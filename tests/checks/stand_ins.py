@@ -24,23 +24,29 @@ class RecordedModel:
     Attributes:
         root: [n, A + 1] tensor, logits and values of the known observations, for gradients.
         reached: What the network was called with, a list of [B, pixels] float64 arrays.
+        given: The tensors that held it.
     """
 
     def __init__(self, model, pictures, root):
         """Takes observations [n, 4, 84, 84], an array, and logits and values [n, A + 1]."""
         self._model, self._columns = model, _returns_columns(model, pictures)
         self._pixels = pictures.reshape(len(pictures), -1)[:, PIXELS].astype(np.float64)
-        self.root, self.reached = root, []
+        self.root, self.reached, self.given = root, [], []
 
     def __call__(self, observations):
         """Returns logits [B, A] and values [B, 1], or [B] where the student's network does."""
-        pixels = observations.detach().reshape(len(observations), -1)[:, PIXELS]
-        pixels = pixels.double().cpu().numpy()
+        pixels = _pixels_of(observations)
         self.reached.append(pixels)
+        self.given.append(observations)
         unlike = [np.abs(self._pixels - row).sum(1) for row in self._to_scale(pixels)]
         outputs = self.root[[int(row.argmin()) for row in unlike]]
         values = outputs[:, -1:] if self._columns else outputs[:, -1]
         return outputs[:, :-1], values
+
+    def kept(self):
+        """Tells whether what the network was called with is still there: learning needs it."""
+        pairs = zip(self.reached, self.given, strict=True)
+        return all(np.array_equal(pixels, _pixels_of(tensor)) for pixels, tensor in pairs)
 
     def _to_scale(self, pixels):
         return pixels / 255 if pixels.max(initial=0) > 2 else pixels
@@ -50,6 +56,11 @@ class RecordedModel:
         """Replaces `model.forward` within the block."""
         with mock.patch.object(self._model, "forward", self):
             yield self
+
+
+def _pixels_of(observations):
+    pixels = observations.detach().reshape(len(observations), -1)[:, PIXELS]
+    return pixels.double().cpu().numpy().copy()
 
 
 def _returns_columns(model, pictures):

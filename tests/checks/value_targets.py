@@ -84,7 +84,7 @@ def observe_value_targets(model, policy, transforms, seed, gamma):
     if transform is None:
         raise CheckError(f"{TASK}: there are no transforms, hand {TASK}(policy, GAMMA) over")
     seen = {}
-    with exactly(), quietly(model):
+    with exactly(TASK), quietly(model):
         for case in CASES:
             task = TASK if case == FIRST else f"{TASK}, called on {case},"
             with blaming(task):

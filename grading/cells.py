@@ -3,8 +3,8 @@
 The cells run in their order, in one namespace, until the objects that the tasks need are there, and
 never beyond the first `runner.get_next()`. A cell that raises is noted and the next goes on. A task
 is observed as soon as its objects are there, and again where they are made anew; the notebook's own
-check cells, and what only shows something, do nothing meanwhile. What is observed goes into files
-beside the order; nothing is judged here.
+check cells, and what only shows something, do nothing meanwhile, and no game is played. What is
+observed goes into files beside the order; nothing is judged here.
 """
 
 import contextlib
@@ -25,10 +25,13 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
+import gymnasium
 import numpy as np
 import psutil
 from IPython.core.inputtransformer2 import TransformerManager
 
+import atari_wrappers
+from env_batch import EnvBatch
 from grading.check import OBJECTS, observe_task
 from lesson import machine, pictures
 from runners import EnvRunner
@@ -66,6 +69,31 @@ class NoShell:
     def __getattr__(self, name):
         """Returns a function that takes anything."""
         return lambda *args, **kwargs: None
+
+
+class Still(gymnasium.Env):
+    """Stands for a game: nothing happens in it, and it starts at once."""
+
+    observation_space = gymnasium.spaces.Box(0, 1, (4, 84, 84), np.float32)
+
+    def __init__(self, action_space):
+        """Takes the game's own actions."""
+        self.action_space = action_space
+
+    def reset(self, *, seed=None, options=None):
+        """Returns an empty picture."""
+        return np.zeros(self.observation_space.shape, np.float32), {}
+
+    def step(self, action):
+        """Returns an empty picture and no reward."""
+        return np.zeros(self.observation_space.shape, np.float32), 0.0, False, False, {}
+
+
+def still_env(env_id, nenvs=None, **kwargs):
+    """Stands for `nature_dqn_env`, which takes seconds: what is checked needs no game played."""
+    with contextlib.closing(gymnasium.make(env_id)) as game:
+        actions = game.action_space
+    return EnvBatch([Still(actions) for _ in range(nenvs)]) if nenvs else Still(actions)
 
 
 class Raised(NamedTuple):
@@ -182,6 +210,7 @@ class Answer:
 
         with contextlib.ExitStack() as stack:
             stack.enter_context(mock.patch.object(EnvRunner, "get_next", stop))
+            stack.enter_context(mock.patch.object(atari_wrappers, "nature_dqn_env", still_env))
             for module in (checks, machine, pictures):
                 for name in module.__all__:
                     if name.startswith(("check_", "show_")):

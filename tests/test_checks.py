@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +51,13 @@ def test_a_check_cell_prints_one_line(task, capsys):
     function(*(given[part] for part in parts))
     assert capsys.readouterr().out.endswith(": passed.\n")
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_all_checks_together_take_at_most_four_seconds_of_one_core():
+    given = make()
+    started = time.process_time()
+    assert [check(task, given) for task in TASKS] == [""] * len(TASKS)
+    assert time.process_time() - started < 4 * torch.get_num_threads()
 
 
 def test_a_check_leaves_the_learner_as_it_was():

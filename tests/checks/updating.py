@@ -151,7 +151,7 @@ def judge_update(seen, expected, k, rights, coefficients, before=None):
     (scale,), equal = fit(got.ravel(), [right])
     if not equal or rest > CLOSE * np.abs(got).max():
         earlier = None if before is None else effective(before["arrived"], probabilities)[0]
-        return _name_gradient(seen, got.ravel(), rights, right, earlier, limit)
+        return _name_gradient(got.ravel(), rights, right, earlier, limit)
     return _judge_clipping(seen, scale, limit)
 
 
@@ -159,7 +159,7 @@ def _gradient(rights, coefficients):
     return signed(coefficients) @ np.stack([row[1:] for row in rights.values()])
 
 
-def _name_gradient(seen, got, rights, right, earlier, limit):
+def _name_gradient(got, rights, right, earlier, limit):
     """Says in which way a gradient differs from that of the loss."""
     if earlier is not None:
         factors, equal = fit(got, [right, earlier.ravel()])

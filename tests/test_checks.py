@@ -14,7 +14,6 @@ from tests.right_answers import RIGHT
 from tests.toys import Counting
 from tests.wrong_answers import WRONG
 
-
 SOME_WRONG = WRONG[::3]
 MORE_WRONG = [one for one in WRONG if one not in SOME_WRONG]
 

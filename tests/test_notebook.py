@@ -16,6 +16,7 @@ import torch
 from nbclient import NotebookClient
 
 from lesson.pictures import CAPTIONS
+from release.students import make_students_notebook
 from tests import notebook
 from training.curves import read_curves
 
@@ -112,6 +113,15 @@ def test_nbgrader_makes_the_students_notebook(assignment):
         assert "SOLUTION" not in sources[name] and "NotImplementedError" in sources[name]
     assert "reward_mean_100" not in sources["curves-comments"]
     assert len(assignment.cells) == len(notebook.read().cells)
+
+
+def test_nbgrader_makes_the_notebook_that_is_released(assignment):
+    released = make_students_notebook(notebook.read())
+    for ours, theirs in zip(released.cells, assignment.cells, strict=True):
+        fields = dict(theirs.metadata.get("nbgrader", {}))
+        fields.pop("checksum", None)
+        assert (ours.id, ours.source) == (theirs.id, theirs.source)
+        assert ours.metadata.get("nbgrader", {}) == fields
 
 
 def test_the_fields_of_nbgrader_are_true():

@@ -1,0 +1,46 @@
+"""The instructor's one line: `python -m release --out DIR`.
+
+Writes DIR/a2c, the students' kit, and DIR/a2c.zip. Nothing is released where a solution would show,
+where a check passes on the stubs, or where one fails on the solution.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from grading.verdicts import check_notebook
+from release import ReleaseError
+from release.kit import NOTEBOOK, ROOT, build
+
+
+def main(arguments=None):
+    """Builds the kit; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m release",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    options = parser.parse_args(arguments)
+    try:
+        folder, archive = build(options.out)
+        _prove(folder)
+    except ReleaseError as e:
+        print(f"release: {e}", file=sys.stderr)
+        return 1
+    files = sum(path.is_file() for path in folder.rglob("*"))
+    print(f"{folder}: {files} files\n{archive}: {archive.stat().st_size:,} bytes")
+    return 0
+
+
+def _prove(folder):
+    """Raises a ReleaseError if a check passes on the stubs, or fails on the solution."""
+    for path, wanted in ((folder / NOTEBOOK, False), (ROOT / NOTEBOOK, True)):
+        for task, verdict in check_notebook(path).items():
+            if (verdict.result == "passed") != wanted:
+                told = verdict.message or verdict.result
+                raise ReleaseError(f"{path}: the check of {task}: {told}: do not hand it out")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -55,7 +55,7 @@ class KitFinder(importlib.abc.MetaPathFinder):
 
 
 class NoShell:
-    """Stands for IPython's shell: a magic that runs a cell's Python runs it, all others nothing."""
+    """Stands for IPython's shell: magics that run Python run it, once; all others do nothing."""
 
     def __init__(self, namespace):
         """Takes the namespace that cells run in."""
@@ -64,7 +64,19 @@ class NoShell:
     def run_cell_magic(self, name, line, cell):
         """Runs a cell under %%time and its like."""
         if name in ("time", "timeit", "capture", "prun"):
-            exec(compile(TransformerManager().transform_cell(cell), name, "exec"), self._namespace)
+            self._run(cell, below=1)
+
+    def run_line_magic(self, name, line, *args, **kwargs):
+        """Runs a line after %time."""
+        if name == "time":
+            self._run(line, below=0)
+
+    def _run(self, source, below):
+        """Runs a source that stands so many lines below its magic, as a part of the cell."""
+        cell = sys._getframe(2)
+        source = TransformerManager().transform_cell(source)
+        source = "\n" * (cell.f_lineno - 1 + below) + source
+        exec(compile(source, cell.f_code.co_filename, "exec"), self._namespace)
 
     def __getattr__(self, name):
         """Returns a function that takes anything."""

@@ -4,6 +4,8 @@
 compare these with what is expected; they run nothing of the student's and trust nothing in them.
 """
 
+import warnings
+
 import numpy as np
 
 from tests.checks import CheckError
@@ -90,7 +92,9 @@ def judge_task(task, seen, seed, expected):
         expected: {name: array} that a right answer gives for this seed.
     """
     try:
-        return _judge(task, seen, seed, expected)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of numbers that are none
+            return _judge(task, seen, seed, expected)
     except Exception as e:
         return f"what the notebook gave for this task cannot be read ({type(e).__name__}: {e})"
 
@@ -108,7 +112,9 @@ def judge_together(seen, seed, expected):
         return str(chain["raised"])
     try:
         n_actions, settings = _claims(seen)
-        return judge_chain(chain, expected, n_actions, seed, settings)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return judge_chain(chain, expected, n_actions, seed, settings)
     except Exception as e:
         return f"what the notebook gave for all tasks cannot be read ({type(e).__name__}: {e})"
 

@@ -4,7 +4,6 @@ Nothing that the process gives is believed to be well formed, and it may end at 
 ended it, a cell or the check of a task, is then left out, and it runs again for the other tasks.
 """
 
-import contextlib
 import json
 import os
 import secrets
@@ -26,7 +25,8 @@ from tests.checks.expected import RELEASED_SEEDS, read_expected
 
 __all__ = ["TASKS", "Verdict", "check_notebook"]
 
-LARGEST = 64 * 2**20  # bytes of the arrays that a process gives for a task
+LARGEST = 2**20  # bytes of the arrays that a process gives for one draw of a task
+LARGEST_MERGED = 32 * 2**20  # of MergeTimeBatch: whole observations
 LONGEST = 10_000  # characters of a message
 
 
@@ -50,19 +50,11 @@ def check_notebook(path, limits=LIMITS):
     Raises:
         ValueError: If the file holds no notebook.
     """
-    with unpacked(Path(path).resolve()) as notebook, _scratch() as out:
+    with unpacked(Path(path).resolve()) as notebook:
         draws = _draw()
-        _write_inputs(out / "inputs.npz", draws)
         cells = code_cells(notebook.read_bytes(), notebook.name)
-        told = _run(cells, draws, notebook.parent, out, limits)
-        return _judge(told, draws, out)
-
-
-@contextlib.contextmanager
-def _scratch():
-    """A folder for what the cells write, thrown away."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+        told = _run(cells, draws, notebook.parent, limits)
+        return _judge(told, draws)
 
 
 # draws
@@ -107,31 +99,47 @@ class _Told(NamedTuple):
     lacks: dict  # task: which object is missing, and why
     culprit: str  # what ended it: "cell ..." or "the check of ...", "" where it came to its end
     ending: str  # how
+    seen: dict  # (task, seed): what was observed, as `_read` gives it
 
 
-def _run(cells, draws, folder, out, limits):
+def _run(cells, draws, folder, limits):
     """Runs the cells until they come to an end, each time without what ended them before."""
-    left_out, before, told = {}, {}, None
+    left_out, raised, seen, told = {}, {}, {}, None
     started = time.monotonic()
     while told is None or (told.culprit and told.culprit not in left_out):
         if told:
             left_out[told.culprit] = told.ending
-            before = {**before, **told.raised}
         rest = limits._replace(total=limits.total - (time.monotonic() - started))
         if told and rest.total < 1:
             break
+        told = _run_once(cells, draws, folder, left_out, rest)
+        raised, seen = {**raised, **told.raised}, {**seen, **told.seen}
+    for culprit, ending in {**left_out, told.culprit: told.ending}.items():
+        task = culprit.removeprefix("the check of ")
+        if task in TASKS:
+            raised[task] = ending
+    return told._replace(raised=raised, seen=seen)
+
+
+def _run_once(cells, draws, folder, left_out, limits):
+    """Runs the cells in a process that writes into a folder of its own, thrown away."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        out, own = Path(name), Path(name, "own")  # a notebook may clear the folder of its run
+        own.mkdir()
+        _write_inputs(out / "inputs.npz", draws)
         seeds = {task: [*seeds] for task, seeds in draws.items()}
         order = out / "order.json"
         order.write_text(json.dumps(dict(cells=cells, seeds=seeds, left_out=left_out)))
         command = [sys.executable, "-m", "grading.cells", str(order), str(folder)]
         threads = {"OMP_NUM_THREADS": "1"}  # that wait for each other cost half the time
-        environment = {**threads, **os.environ, "A2C_OUT": str(out), "MPLBACKEND": "agg"}
-        told = _collected(watch(command, environment, rest))
-    for culprit, ending in {**left_out, told.culprit: told.ending}.items():
-        task = culprit.removeprefix("the check of ")
-        if task in TASKS:
-            told.raised[task] = ending
-    return told._replace(raised={**before, **told.raised})
+        environment = {**threads, **os.environ, "A2C_OUT": str(own), "MPLBACKEND": "agg"}
+        told = _collected(watch(command, environment, limits))
+        seen = {
+            (task, seed): _read(out / f"{task}-{seed}.npz", _largest(task))
+            for task in told.raised
+            for seed in draws[task]
+        }
+        return told._replace(seen=seen)
 
 
 def _collected(messages):
@@ -144,13 +152,13 @@ def _collected(messages):
             raised[message["task"]] = str(message.get("raised", ""))[:LONGEST]
         if isinstance(message.get("lacks"), dict):
             lacks = message["lacks"]
-    return _Told(raised, lacks, now if ending else "", ending)
+    return _Told(raised, lacks, now if ending else "", ending, seen={})
 
 
 # the verdict
 
 
-def _judge(told, draws, out):
+def _judge(told, draws):
     """Returns {task: Verdict} of what was told and what was observed."""
     verdicts, seen = {}, {}
     for task in TASKS:
@@ -161,22 +169,41 @@ def _judge(told, draws, out):
         for seed, expected in draws[task].items():
             if mistake:
                 break
-            seen, mistake = _read(out / f"{task}-{seed}.npz")
+            seen, mistake = told.seen[task, seed]
             mistake = mistake or judge_task(task, seen, seed, expected)
             mistake = mistake and f"{task}: {mistake}."
-        verdicts[task] = Verdict("failed", mistake[:LONGEST]) if mistake else Verdict("passed")
+        verdicts[task] = _verdict(mistake)
     if {verdict.result for verdict in verdicts.values()} == {"passed"}:
         mistake = judge_together(seen, *next(reversed(draws["A2C"].items())))
-        verdicts["A2C"] = Verdict("failed", f"A2C: {mistake}.") if mistake else Verdict("passed")
+        verdicts["A2C"] = _verdict(mistake and f"A2C: {mistake}.")
     return verdicts
 
 
-def _read(path):
+def _verdict(mistake):
+    return Verdict("failed", _on_one_line(mistake)) if mistake else Verdict("passed")
+
+
+def _on_one_line(text):
+    """Returns a text of anybody's, bounded, without what starts a line or steers a terminal."""
+    text = "".join(c if c.isprintable() else " " for c in text[:LONGEST])
+    return " ".join(text.split())
+
+
+def _largest(task):
+    return LARGEST_MERGED if task == "MergeTimeBatch" else LARGEST
+
+
+def _read(path, largest):
     """Returns the arrays of a file that anybody may have written, and what is wrong with it."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(one.file_size for one in archive.infolist()) > LARGEST:
-                raise ValueError(f"more than {LARGEST:,} bytes")
+        if path.is_symlink() or not path.is_file():  # a pipe would never end
+            return {}, "its check left no arrays to judge"
+        size = path.stat().st_size
+        if size <= largest:
+            with zipfile.ZipFile(path) as archive:
+                size = sum(one.file_size for one in archive.infolist())
+        if size > largest:
+            raise ValueError(f"more than {largest:,} bytes")
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}, None
     except Exception as e:
@@ -185,4 +212,5 @@ def _read(path):
 
 def _not_reached(lack, ending):
     reasons = [str(reason) for reason in (lack, ending) if reason]
-    return Verdict("not reached", "; then ".join(reasons) or "the notebook's process told nothing")
+    reason = "; then ".join(reasons) or "the notebook's process told nothing"
+    return Verdict("not reached", _on_one_line(reason))

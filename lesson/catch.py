@@ -67,9 +67,10 @@ class NotLearnt(AssertionError):
 
 SUSPECTS = """If all checks above pass, what they cannot see is left:
 - a class that was edited after its check: run its check again, and the cells below it;
+- a class that uses `model`, `policy` or `optimizer` of the notebook: Catch makes its own, use self;
 - numbers that were changed in section 2: the learning rate, NSTEPS, GAMMA, the coefficients;
 - what goes wrong after many updates only: something that is kept from one call to the next;
-- chance: run this cell again; twice in a row is no chance."""
+- chance, or too few agent steps: set another SEED in section 2, or allow more steps."""
 
 
 def check_learnt(scores, nenvs, goal=0.9):

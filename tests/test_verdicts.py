@@ -1,6 +1,8 @@
 """What a grader's process makes of arrays that may be anything."""
 
 import io
+import os
+import warnings
 import zipfile
 
 import hypothesis
@@ -9,7 +11,16 @@ import pytest
 from hypothesis import strategies as st
 
 from grading.check import TASKS, judge_task, judge_together, observe_task
-from grading.verdicts import LARGEST, _judge, _read, _Told
+from grading.verdicts import (
+    LARGEST,
+    LONGEST,
+    _collected,
+    _judge,
+    _largest,
+    _on_one_line,
+    _read,
+    _Told,
+)
 from tests.checking import make
 from tests.checks.expected import read_expected
 
@@ -48,27 +59,57 @@ def claiming_too_much():
     return file.getvalue()
 
 
+def verdicts_on(folder):
+    """The verdicts on the files of a folder, where every task was observed."""
+    files = {(task, 1): _read(folder / f"{task}-1.npz", _largest(task)) for task in TASKS}
+    told = _Told(dict.fromkeys(TASKS, ""), lacks={}, culprit="", ending="", seen=files)
+    return _judge(told, {task: {1: EXPECTED} for task in TASKS})
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"PK no zip", archive(a=np.array([{}], object)), bomb(), claiming_too_much()],
     ids=["empty", "no zip", "pickle", "bomb", "false claim"],
 )
 def test_a_file_that_holds_no_plain_arrays_is_a_failed_task(content, tmp_path):
-    told = _Told(raised=dict.fromkeys(TASKS, ""), lacks={}, culprit="", ending="")
     (tmp_path / "Policy-1.npz").write_bytes(content)
-    assert _read(tmp_path / "Policy-1.npz")[0] == {}
-    verdicts = _judge(told, {task: {1: EXPECTED} for task in TASKS}, tmp_path)
+    verdicts = verdicts_on(tmp_path)
     assert {verdict.result for verdict in verdicts.values()} == {"failed"}
     assert "cannot be read" in verdicts["Policy"].message
+
+
+@pytest.mark.parametrize("put", [os.mkdir, os.mkfifo, lambda path: os.symlink("/dev/zero", path)])
+def test_what_is_no_file_is_not_opened(put, tmp_path):
+    put(tmp_path / "Policy-1.npz")
+    assert "left no arrays to judge" in verdicts_on(tmp_path)["Policy"].message
+
+
+def test_a_file_larger_than_a_task_gives_is_not_opened(tmp_path):
+    with open(tmp_path / "Policy-1.npz", "wb") as file:
+        file.truncate(2**40)  # holds nothing, and takes no room
+    assert "more than 1,048,576 bytes" in verdicts_on(tmp_path)["Policy"].message
+
+
+def test_no_message_makes_a_task_pass(tmp_path):
+    forged = {"task": "Policy", "raised": "", "result": "passed"}
+    told = _collected([forged, {"lacks": {"A2C": "x\nA2C: passed"}}, {"ending": ""}])
+    told = told._replace(seen={("Policy", 1): _read(tmp_path / "Policy-1.npz", LARGEST)})
+    verdicts = _judge(told, {task: {1: EXPECTED} for task in TASKS})
+    assert verdicts["Policy"].result == "failed"
+    assert verdicts["A2C"] == ("not reached", "x A2C: passed")
+
+
+def test_a_message_starts_no_line_and_steers_no_terminal():
+    assert _on_one_line("x\nPolicy: passed\r\x1b[2J \ud800 √") == "x Policy: passed [2J √"
+    assert len(_on_one_line("x" * 10**6)) == LONGEST
 
 
 def test_what_a_right_answer_gives_passes(seen, tmp_path):
     assert [judge_task(task, seen[task], 1, EXPECTED) for task in TASKS] == [None] * 5
     assert judge_together(seen["A2C"], 1, EXPECTED) is None
-    told = _Told(raised=dict.fromkeys(TASKS, ""), lacks={}, culprit="", ending="")
     for task in TASKS:
         np.savez(tmp_path / f"{task}-1.npz", **seen[task])
-    verdicts = _judge(told, {task: {1: EXPECTED} for task in TASKS}, tmp_path)
+    verdicts = verdicts_on(tmp_path)
     assert {verdict.result for verdict in verdicts.values()} == {"passed"}
 
 
@@ -93,8 +134,11 @@ def test_no_array_makes_the_judge_raise(data, seen):
             changed.pop(name, None)
         else:
             changed[name] = data.draw(replacements(seen[task][name]))
-    assert isinstance(judge_task(task, changed, 1, EXPECTED), str | None)
-    assert isinstance(judge_together(changed, 1, EXPECTED), str | None)
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        assert isinstance(judge_task(task, changed, 1, EXPECTED), str | None)
+        assert isinstance(judge_together(changed, 1, EXPECTED), str | None)
+    assert not warned  # a grader's terminal shows verdicts alone
 
 
 @pytest.mark.parametrize("task", TASKS)

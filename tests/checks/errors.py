@@ -50,9 +50,17 @@ def blaming(task):
     except (Exception, SystemExit) as e:
         own = [x for x in traceback.extract_tb(e.__traceback__) if _is_own(Path(x.filename))]
         place = f" (in {own[-1].name}, line {own[-1].lineno} of {_source(own[-1])})" if own else ""
-        error = CheckError(f"{task} raised {type(e).__name__}: {e}{place}{_hint(e)}")
+        told = _told(e)
+        error = CheckError(f"{task} raised {type(e).__name__}: {told}{place}{_hint(e, told)}")
         error.frames = own[-FRAMES:]
         raise error from e
+
+
+def _told(error):
+    try:
+        return str(error)
+    except (Exception, SystemExit):  # its __str__ is the student's
+        return "its message cannot be read"
 
 
 def _is_own(path):
@@ -64,13 +72,13 @@ def _source(frame):
     return "its cell" if "ipykernel" in frame.filename else Path(frame.filename).name
 
 
-def _hint(error):
+def _hint(error, told):
     if isinstance(error, KeyError):
         return ": is a key of the trajectory misspelt?"
-    if "view size is not compatible" in str(error):
+    if "view size is not compatible" in told:
         return ": flatten with nn.Flatten or reshape, pictures are stored channels last"
-    if "modified by an inplace operation" in str(error):
+    if "modified by an inplace operation" in told:
         return ": x -= y changes a tensor that is still needed; write x = x - y"
-    if "does not require grad" in str(error):
+    if "does not require grad" in told:
         return ": the losses are cut from the graph; merge with torch.cat, act without no_grad"
     return ""

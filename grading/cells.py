@@ -32,7 +32,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 import atari_wrappers
 from env_batch import EnvBatch
-from grading.check import OBJECTS, observe_task
+from grading.check import OBJECTS, TASKS, observe_task
 from lesson import machine, pictures
 from runners import EnvRunner
 from tests import checks
@@ -167,9 +167,7 @@ class Answer:
                 self.send(begins=f"the check of {task}", checks=task)
                 self.observed[task] = objects
                 self._observe(task)
-        self.send(
-            lacks={task: self._why(name) for task in OBJECTS if (name := self._missing(task))}
-        )
+        self.send(lacks={task: self._why(name) for task in TASKS if (name := self._missing(task))})
         self.observing = False
 
     def _observe(self, task):

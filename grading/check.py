@@ -1,14 +1,13 @@
 """The two halves of every check, on the objects that a notebook made.
 
-`observe_task` runs the student's objects and gives plain arrays. `judge_task` and `judge_together`
-compare these with what is expected; they run nothing of the student's and trust nothing in them.
+`observe_task` runs the student's objects and gives plain arrays. `judge_task` compares these with
+what is expected; it runs nothing of the student's and trusts nothing in them.
 """
 
 import warnings
 
 import numpy as np
 
-from tests.checks import CheckError
 from tests.checks.a2c import judge_a2c, observe_a2c
 from tests.checks.chain import judge_chain, observe_chain
 from tests.checks.merge import judge_merge, observe_merge
@@ -16,7 +15,9 @@ from tests.checks.model import judge_model, observe_model
 from tests.checks.policy import judge_policy, observe_policy
 from tests.checks.value_targets import judge_value_targets, observe_value_targets
 
-__all__ = ["INPUTS", "OBJECTS", "TASKS", "judge_task", "judge_together", "observe_task"]
+__all__ = ["INPUTS", "OBJECTS", "TASKS", "TOGETHER", "judge_task", "observe_task"]
+
+TOGETHER = "the five tasks together"  # looked at last, and judged where each task passes
 
 OBJECTS = {  # that a task's check looks at, by their names in the notebook
     "NatureModel": ("env", "settings", "model"),
@@ -24,8 +25,9 @@ OBJECTS = {  # that a task's check looks at, by their names in the notebook
     "ComputeValueTargets": ("env", "settings", "model", "policy", "runner"),
     "MergeTimeBatch": ("env", "settings", "model", "policy", "runner"),
     "A2C": ("env", "settings", "model", "policy", "runner", "optimizer", "a2c"),
+    TOGETHER: ("env", "settings", "model", "policy", "runner", "optimizer", "a2c"),
 }
-TASKS = tuple(OBJECTS)
+TASKS = tuple(task for task in OBJECTS if task != TOGETHER)
 INPUTS = {  # of what is expected, the numbers that a task's objects are fed with
     "NatureModel": ("biases/policy head", "biases/value head"),
     "Policy": ("logits", "values"),
@@ -42,7 +44,7 @@ def observe_task(task, given, seed, inputs):
     """Runs the objects of one task.
 
     Args:
-        task: One of TASKS.
+        task: One of TASKS, or TOGETHER.
         given: {name: object}, with all of OBJECTS[task].
         seed: Of the draw.
         inputs: {name: array} of INPUTS[task] for this seed.
@@ -66,17 +68,9 @@ def observe_task(task, given, seed, inputs):
         seen = observe_merge(model, policy, runner.transforms, seed)
     else:
         made = model, policy, runner, given["optimizer"], given["a2c"], n_actions, seed
-        seen = {**observe_a2c(*made, inputs), **_observe_chain(*made)}
+        seen = observe_chain(*made) if task == TOGETHER else observe_a2c(*made, inputs)
     claims = [n_actions, *(float(settings[name]) for name in SETTINGS)]
     return {**seen, "claims": np.array(claims)}
-
-
-def _observe_chain(*made):
-    try:
-        seen = observe_chain(*made)
-    except CheckError as e:  # perhaps another task's mistake
-        seen = {"raised": np.array(str(e))}
-    return {f"chain/{name}": x for name, x in seen.items()}
 
 
 # judge: plain arrays alone
@@ -86,7 +80,7 @@ def judge_task(task, seen, seed, expected):
     """Returns what is wrong with one task, None where nothing is; never raises.
 
     Args:
-        task: One of TASKS.
+        task: One of TASKS, or TOGETHER.
         seen: What `observe_task` returned, or anything else that claims to be that.
         seed: Of the draw.
         expected: {name: array} that a right answer gives for this seed.
@@ -99,26 +93,6 @@ def judge_task(task, seen, seed, expected):
         return f"what the notebook gave for this task cannot be read ({type(e).__name__}: {e})"
 
 
-def judge_together(seen, seed, expected):
-    """Returns what is wrong with the five tasks together, although each passes; never raises.
-
-    Args:
-        seen: What `observe_task` returned for the last task.
-        seed: Of the draw.
-        expected: {name: array} that a right answer gives for this seed.
-    """
-    chain = {name[6:]: x for name, x in seen.items() if name.startswith("chain/")}
-    if "raised" in chain:
-        return str(chain["raised"])
-    try:
-        n_actions, settings = _claims(seen)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return judge_chain(chain, expected, n_actions, seed, settings)
-    except Exception as e:
-        return f"what the notebook gave for all tasks cannot be read ({type(e).__name__}: {e})"
-
-
 def _judge(task, seen, seed, expected):
     n_actions, settings = _claims(seen)
     if task == "NatureModel":
@@ -129,6 +103,8 @@ def _judge(task, seen, seed, expected):
         return judge_value_targets(seen, expected, settings["gamma"], seed)
     if task == "MergeTimeBatch":
         return judge_merge(seen, seed)
+    if task == TOGETHER:
+        return judge_chain(seen, expected, n_actions, seed, settings)
     return judge_a2c(seen, expected, n_actions, settings)
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from grading.check import INPUTS, TASKS, judge_task, judge_together
+from grading.check import INPUTS, TASKS, TOGETHER, judge_task
 from grading.notebook import code_cells
 from grading.unpack import unpacked
 from grading.watched import LIMITS, watch
@@ -28,6 +28,7 @@ __all__ = ["TASKS", "Verdict", "check_notebook"]
 LARGEST = 2**20  # bytes of the arrays that a process gives for one draw of a task
 LARGEST_MERGED = 32 * 2**20  # of MergeTimeBatch: whole observations
 LONGEST = 10_000  # characters of a message
+NOTHING = "its check left no arrays to judge"
 
 
 class Verdict(NamedTuple):
@@ -61,21 +62,25 @@ def check_notebook(path, limits=LIMITS):
 
 
 def _draw():
-    """Returns {task: {seed: expected arrays}}: the released draws, and a hidden one.
+    """Returns {task: {seed: expected arrays}}: the released draws, and a hidden one, the last.
 
     The network's own draw is another than that of the tasks to which its outputs are handed.
     Students' kits hold no reference, and check on the released draws alone.
     """
     released = {seed: read_expected(seed) for seed in RELEASED_SEEDS}
     if find_spec("grading.reference") is None:
-        return dict.fromkeys(TASKS, released)
+        return {**dict.fromkeys(TASKS, released), TOGETHER: _last(released)}
     from grading import reference  # takes a second to load
 
     own, others = (
         {**released, seed: reference.expect(seed)}
         for seed in (1000 + secrets.randbelow(10**6), 2_000_000 + secrets.randbelow(10**6))
     )
-    return {**dict.fromkeys(TASKS, others), "NatureModel": own}
+    return {**dict.fromkeys(TASKS, others), "NatureModel": own, TOGETHER: _last(others)}
+
+
+def _last(draws):
+    return dict([[*draws.items()][-1]])
 
 
 def _write_inputs(path, draws):
@@ -116,7 +121,7 @@ def _run(cells, draws, folder, limits):
         raised, seen = {**raised, **told.raised}, {**seen, **told.seen}
     for culprit, ending in {**left_out, told.culprit: told.ending}.items():
         task = culprit.removeprefix("the check of ")
-        if task in TASKS:
+        if task in (*TASKS, TOGETHER):
             raised[task] = ending
     return told._replace(raised=raised, seen=seen)
 
@@ -148,7 +153,7 @@ def _collected(messages):
     for message in messages:
         now = str(message.get("begins", now))
         ending = str(message.get("ending", ending))
-        if message.get("task") in TASKS:
+        if message.get("task") in (*TASKS, TOGETHER):
             raised[message["task"]] = str(message.get("raised", ""))[:LONGEST]
         if isinstance(message.get("lacks"), dict):
             lacks = message["lacks"]
@@ -160,23 +165,26 @@ def _collected(messages):
 
 def _judge(told, draws):
     """Returns {task: Verdict} of what was told and what was observed."""
-    verdicts, seen = {}, {}
+    verdicts = {}
     for task in TASKS:
-        if task not in told.raised:
+        if task in told.raised:
+            verdicts[task] = _verdict(_mistake(task, task, told, draws))
+        else:
             verdicts[task] = _not_reached(told.lacks.get(task), told.ending)
-            continue
-        mistake = told.raised[task]
-        for seed, expected in draws[task].items():
-            if mistake:
-                break
-            seen, mistake = told.seen[task, seed]
-            mistake = mistake or judge_task(task, seen, seed, expected)
-            mistake = mistake and f"{task}: {mistake}."
-        verdicts[task] = _verdict(mistake)
     if {verdict.result for verdict in verdicts.values()} == {"passed"}:
-        mistake = judge_together(seen, *next(reversed(draws["A2C"].items())))
-        verdicts["A2C"] = _verdict(mistake and f"A2C: {mistake}.")
+        verdicts["A2C"] = _verdict(_mistake(TOGETHER, "A2C", told, draws))
     return verdicts
+
+
+def _mistake(task, blamed, told, draws):
+    """Returns what is wrong with a task on the first draw that shows it, "" on none."""
+    if told.raised.get(task):
+        return told.raised[task]
+    for seed, expected in draws[task].items():
+        seen, mistake = told.seen.get((task, seed), ({}, NOTHING))
+        if mistake := mistake or judge_task(task, seen, seed, expected):
+            return f"{blamed}: {mistake}."
+    return ""
 
 
 def _verdict(mistake):
@@ -197,7 +205,7 @@ def _read(path, largest):
     """Returns the arrays of a file that anybody may have written, and what is wrong with it."""
     try:
         if path.is_symlink() or not path.is_file():  # a pipe would never end
-            return {}, "its check left no arrays to judge"
+            return {}, NOTHING
         size = path.stat().st_size
         if size <= largest:
             with zipfile.ZipFile(path) as archive:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from grading.check import TASKS, judge_task, judge_together, observe_task
+from grading.check import OBJECTS, TASKS, judge_task, observe_task
 from grading.verdicts import (
     LARGEST,
     LONGEST,
@@ -25,13 +25,14 @@ from tests.checking import make
 from tests.checks.expected import read_expected
 
 EXPECTED = read_expected(1)
+DRAWS = {task: {1: EXPECTED} for task in OBJECTS}
 
 
 @pytest.fixture(scope="module")
 def seen():
     """What a right answer gives for each task."""
     given = make()
-    return {task: observe_task(task, given, 1, EXPECTED) for task in TASKS}
+    return {task: observe_task(task, given, 1, EXPECTED) for task in OBJECTS}
 
 
 def archive(**arrays):
@@ -61,9 +62,9 @@ def claiming_too_much():
 
 def verdicts_on(folder):
     """The verdicts on the files of a folder, where every task was observed."""
-    files = {(task, 1): _read(folder / f"{task}-1.npz", _largest(task)) for task in TASKS}
-    told = _Told(dict.fromkeys(TASKS, ""), lacks={}, culprit="", ending="", seen=files)
-    return _judge(told, {task: {1: EXPECTED} for task in TASKS})
+    files = {(task, 1): _read(folder / f"{task}-1.npz", _largest(task)) for task in OBJECTS}
+    told = _Told(dict.fromkeys(OBJECTS, ""), lacks={}, culprit="", ending="", seen=files)
+    return _judge(told, DRAWS)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_no_message_makes_a_task_pass(tmp_path):
     forged = {"task": "Policy", "raised": "", "result": "passed"}
     told = _collected([forged, {"lacks": {"A2C": "x\nA2C: passed"}}, {"ending": ""}])
     told = told._replace(seen={("Policy", 1): _read(tmp_path / "Policy-1.npz", LARGEST)})
-    verdicts = _judge(told, {task: {1: EXPECTED} for task in TASKS})
+    verdicts = _judge(told, DRAWS)
     assert verdicts["Policy"].result == "failed"
     assert verdicts["A2C"] == ("not reached", "x A2C: passed")
 
@@ -105,12 +106,19 @@ def test_a_message_starts_no_line_and_steers_no_terminal():
 
 
 def test_what_a_right_answer_gives_passes(seen, tmp_path):
-    assert [judge_task(task, seen[task], 1, EXPECTED) for task in TASKS] == [None] * 5
-    assert judge_together(seen["A2C"], 1, EXPECTED) is None
-    for task in TASKS:
+    assert [judge_task(task, seen[task], 1, EXPECTED) for task in OBJECTS] == [None] * 6
+    for task in OBJECTS:
         np.savez(tmp_path / f"{task}-1.npz", **seen[task])
     verdicts = verdicts_on(tmp_path)
     assert {verdict.result for verdict in verdicts.values()} == {"passed"}
+
+
+def test_tasks_that_were_not_seen_together_do_not_all_pass(seen, tmp_path):
+    for task in TASKS:
+        np.savez(tmp_path / f"{task}-1.npz", **seen[task])
+    verdicts = verdicts_on(tmp_path)
+    assert [task for task in TASKS if verdicts[task].result != "passed"] == ["A2C"]
+    assert verdicts["A2C"].message == "A2C: its check left no arrays to judge."
 
 
 def replacements(array):
@@ -126,7 +134,7 @@ def replacements(array):
 @hypothesis.settings(deadline=None, max_examples=60, derandomize=True)
 @hypothesis.given(data=st.data())
 def test_no_array_makes_the_judge_raise(data, seen):
-    task = data.draw(st.sampled_from(TASKS))
+    task = data.draw(st.sampled_from([*OBJECTS]))
     names = data.draw(st.lists(st.sampled_from(sorted(seen[task])), min_size=1, max_size=3))
     changed = dict(seen[task])
     for name in names:
@@ -137,11 +145,10 @@ def test_no_array_makes_the_judge_raise(data, seen):
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         assert isinstance(judge_task(task, changed, 1, EXPECTED), str | None)
-        assert isinstance(judge_together(changed, 1, EXPECTED), str | None)
     assert not warned  # a grader's terminal shows verdicts alone
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", OBJECTS)
 def test_arrays_of_another_draw_fail(task, seen):
     assert judge_task(task, seen[task], 2, read_expected(2))
 

@@ -74,6 +74,7 @@ class NoShell:
     def _run(self, source, below):
         """Runs a source that stands so many lines below its magic, as a part of the cell."""
         cell = sys._getframe(2)
+        below += source[: -len(source.lstrip()) or None].count("\n")  # these are taken away
         source = TransformerManager().transform_cell(source)
         source = "\n" * (cell.f_lineno - 1 + below) + source
         exec(compile(source, cell.f_code.co_filename, "exec"), self._namespace)

@@ -1,12 +1,17 @@
 """Notebooks whose answers leave, loop, ask or hold nothing: each task has its verdict."""
 
+import json
 import resource
 import subprocess
 import sys
+import time
+import traceback
 import zipfile
 
+import psutil
 import pytest
 
+from grading.cells import NoShell, _run_cell
 from grading.verdicts import TASKS, check_notebook
 from grading.watched import LIMITS
 from tests import notebook
@@ -47,6 +52,82 @@ def test_modules_of_an_archive_are_found_and_those_of_the_kit_are_the_kits(sourc
     assert {v.message for v in verdicts.values()} == {"the notebook makes no object `env`"}
 
 
+@pytest.mark.parametrize(
+    ("source", "x"),
+    [
+        ("%%time\nx = 1", 1),
+        ("%%timeit -n 9\nx = x + 1", 1),
+        ("%%capture told\nx = 1\nprint(x)", 1),
+        ("%%prun -l 3\n%time x = 1", 1),
+        ("%time x = 1", 1),
+        ("%matplotlib inline\n!false\n%pip install nothing\nx = 1", 1),
+        ("%%bash\nx=1", 0),
+        ("%%html\n<x>", 0),
+        ("%%writefile x.py\nx = 1", 0),
+    ],
+)
+def test_a_magic_that_runs_python_runs_it_once_and_another_does_nothing(source, x):
+    namespace = {"x": 0}
+    namespace["get_ipython"] = lambda: NoShell(namespace)
+    _run_cell("a", source, namespace)
+    assert namespace["x"] == x
+
+
+@pytest.mark.parametrize(
+    "source", ["%%time\n\nx = 1\n1 / 0", "x = 1\n\n\n%time 1 / 0"], ids=["cell", "line"]
+)
+def test_a_line_below_a_magic_is_counted_from_the_top_of_its_cell(source):
+    namespace = {"get_ipython": lambda: NoShell(namespace)}
+    with pytest.raises(ZeroDivisionError) as raised:
+        _run_cell("a", source, namespace)
+    last = traceback.extract_tb(raised.value.__traceback__)[-1]
+    assert (last.filename, last.lineno) == ("a", 4)
+
+
+@pytest.mark.slow
+def test_the_cells_end_once_their_parent_is_killed(tmp_path):
+    cells = [["first", f"open({str(tmp_path / 'begun')!r}, 'w')\nwhile True: pass"]]
+    order = tmp_path / "order.json"
+    order.write_text(json.dumps(dict(cells=cells, seeds={}, left_out={})))
+    start = f"import subprocess, sys; subprocess.run([sys.executable, *{['-m', 'grading.cells']}, "
+    start += f"{str(order)!r}, {str(tmp_path)!r}])"
+    parent = subprocess.Popen([sys.executable, "-c", start], cwd=notebook.PATH.parent)
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.1)
+    (child,) = psutil.Process(parent.pid).children()
+    parent.kill()
+    parent.wait()
+    child.wait(timeout=20)
+
+
+@pytest.mark.slow
+def test_a_notebook_that_clears_its_folder_or_blocks_the_next_order_is_checked(sources, tmp_path):
+    clears = "import shutil\nshutil.rmtree(os.environ['A2C_OUT'])"
+    blocks = "import sys\nos.remove(sys.argv[1])\nos.mkfifo(sys.argv[1])\nos._exit(0)"
+    cells = {"head": "import os", "clears": clears, "blocks": blocks, **small(sources)}
+    verdicts = check_notebook(write(tmp_path, cells), SMALL)
+    assert {verdict.result for verdict in verdicts.values()} == {"passed"}
+
+
+FORGE = """
+import os, sys
+for channel in range(3, 20):
+    try:
+        os.write(channel, b'\\n{"task": "Policy", "raised": ""}\\n{"ending": ""}\\n')
+    except OSError:
+        pass
+os.mkfifo(os.path.join(os.path.dirname(sys.argv[1]), "Policy-1.npz"))
+while True: pass
+"""
+
+
+@pytest.mark.slow
+def test_a_notebook_that_forges_messages_passes_nothing(tmp_path):
+    verdicts = check_notebook(write(tmp_path, {"forge": FORGE}), SMALL)
+    assert verdicts["Policy"] == ("failed", "Policy: its check left no arrays to judge.")
+    assert "passed" not in {verdict.result for verdict in verdicts.values()}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "result", "told"),
@@ -75,8 +156,8 @@ def test_every_way_to_fail_ends_in_a_verdict_for_each_task(
     assert list(verdicts) == list(TASKS)
     assert verdicts["Policy"].result == result and told in verdicts["Policy"].message
     if "policy-class" in changes and result == "failed":
-        others = ("NatureModel", "ComputeValueTargets", "MergeTimeBatch")
-        assert {verdicts[task].result for task in others} == {"passed"}
+        others = [verdicts[task].result for task in TASKS if task != "Policy"]
+        assert others == ["passed"] * 4
     assert "Traceback" not in "".join(capfd.readouterr())
 
 

@@ -1,7 +1,7 @@
 import nbformat
 import pytest
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbconvert import HTMLExporter
 
 from tests.checks.errors import CheckError, blaming
 
@@ -22,18 +22,21 @@ LONG = (
 )
 
 
-def shown(source):
-    """What a notebook shows for a failing cell: the lines of its error output."""
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
-    with pytest.raises(CellExecutionError):
-        NotebookClient(book, timeout=120).execute()
-    (output,) = (one for one in book.cells[0].outputs if one.output_type == "error")
-    assert output.ename == "CheckError"
-    return [line for part in output.traceback for line in part.splitlines()]
+@pytest.fixture(scope="module")
+def shown():
+    """What a notebook shows for failing cells, [cell][line], and its page of HTML."""
+    cells = [nbformat.v4.new_code_cell(source) for source in (RAISING, LONG)]
+    book = nbformat.v4.new_notebook(cells=cells)
+    NotebookClient(book, timeout=120, allow_errors=True).execute()
+    errors = [[one for one in cell.outputs if one.output_type == "error"] for cell in cells]
+    assert [[one.ename for one in outputs] for outputs in errors] == [["CheckError"]] * 2
+    assert errors[0][0].evalue.startswith("A2C raised KeyError")
+    lines = ["\n".join(outputs[0].traceback).splitlines() for outputs in errors]
+    return lines, HTMLExporter().from_notebook_node(book)[0]
 
 
-def test_a_notebook_shows_the_message_and_the_students_own_lines():
-    lines = shown(RAISING)
+def test_a_notebook_shows_the_message_and_the_students_own_lines(shown):
+    lines = shown[0][0]
     assert lines[0].startswith("CheckError: A2C raised KeyError: 'log_prob' (in inner, line 4 of")
     own = [line.strip() for line in lines if line.startswith("  line")]
     assert own[1:] == [
@@ -43,12 +46,27 @@ def test_a_notebook_shows_the_message_and_the_students_own_lines():
     assert len(lines) <= 8
 
 
-def test_a_notebook_shows_at_most_five_lines_of_a_message():
-    lines = shown(LONG)
+def test_a_notebook_shows_at_most_five_lines_of_a_message(shown):
+    lines = shown[0][1]
     assert len(lines) == 5 and all(len(line) <= 100 for line in lines) and lines[-1].endswith("…")
+
+
+def test_a_page_made_of_a_notebook_shows_no_traceback(shown):
+    assert "CheckError: A2C raised KeyError" in shown[1] and "Traceback" not in shown[1]
 
 
 def test_an_error_outside_a_notebook_names_function_and_line():
     with pytest.raises(CheckError, match=r"Policy raised ZeroDivisionError: .* line \d+ of test_"):
         with blaming("Policy"):
             1 / 0  # noqa: B018
+
+
+class Silent(Exception):
+    def __str__(self):
+        raise SystemExit
+
+
+def test_an_error_whose_message_cannot_be_read_is_named():
+    with pytest.raises(CheckError, match="Policy raised Silent: its message cannot be read"):
+        with blaming("Policy"):
+            raise Silent

@@ -9,13 +9,14 @@ import pytest
 from grading import watched
 from grading.watched import Limits, watch
 
-QUICK = Limits(total=8, cell=2, memory=0.5)
+QUICK = Limits(total=8, cell=1, memory=0.5)
 BEGIN = 'print(\'{"begins": "cell a"}\', flush=True)\n'
 FORGET = """
 import os, sys
 if "A2C_OTHER" not in os.environ:
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {"A2C_OTHER": "1"})
 """
+LONG_CELLS = QUICK._replace(cell=9)
 LEAVE_BEHIND = """
 import subprocess, sys
 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(99)"], start_new_session=True)
@@ -40,20 +41,28 @@ def environ(process):
 @pytest.mark.parametrize(
     ("code", "limits", "ending"),
     [
-        ("while True: pass", QUICK, "cell a ran longer than 2 s"),
-        ("import time; time.sleep(99)", QUICK._replace(total=1), "ran longer than 1 s, at last"),
-        ("x = bytearray(2**30)\nwhile True: pass", QUICK, "cell a took more than 0.5 GiB"),
+        ("while True: pass", QUICK, "cell a ran longer than 1 s"),
+        (
+            "import time; time.sleep(99)",
+            LONG_CELLS._replace(total=1),
+            "ran longer than 1 s, at last",
+        ),
+        (
+            "x = bytearray(2**30)\nwhile True: pass",
+            LONG_CELLS,
+            "cell a took more than 0.5 GiB",
+        ),
         ("import os; os._exit(3)", QUICK, "cell a ended the process (exit status 3)"),
         ("import os; os._exit(0)", QUICK, "cell a ended the process (exit status 0)"),
         ("import os; os.abort()", QUICK, "cell a ended the process (signal SIGABRT)"),
         ("input()", QUICK, "cell a ended the process (exit status 1), after: EOFError"),
-        ("import sys\nwhile True: sys.stderr.write('x' * 99999)", QUICK, "ran longer than 2 s"),
-        ("while True: print('x' * 99999)", QUICK, "ran longer than 2 s"),
-        ("while True: print('[' * 60000)", QUICK, "ran longer than 2 s"),
+        ("import sys\nwhile True: sys.stderr.write('x' * 99999)", QUICK, "ran longer than 1 s"),
+        ("while True: print('x' * 99999)", QUICK, "ran longer than 1 s"),
+        ("while True: print('[' * 60000)", QUICK, "ran longer than 1 s"),
         (LEAVE_BEHIND, QUICK, "cell a ended the process (exit status 0)"),
-        (LEAVE_BEHIND + "while True: pass", QUICK, "ran longer than 2 s"),
-        (FORGET + "while True: pass", QUICK, "ran longer than 2 s"),
-        ("import signal; signal.signal(15, lambda *a: 0)\nwhile True: pass", QUICK, "than 2 s"),
+        (LEAVE_BEHIND + "while True: pass", QUICK, "ran longer than 1 s"),
+        (FORGET + "while True: pass", QUICK, "ran longer than 1 s"),
+        ("import signal; signal.signal(15, lambda *a: 0)\nwhile True: pass", QUICK, "than 1 s"),
     ],
 )
 def test_watch_ends_a_process_with_all_that_it_started_and_says_why(code, limits, ending, left):

@@ -131,7 +131,9 @@ def _run(cells, draws, folder, out, limits):
         task = culprit.removeprefix("the check of ")
         if task in TASKS:
             told.raised[task] = ending
-    return told._replace(raised={**before, **told.raised})
+    endings = dict.fromkeys([*left_out.values(), told.ending])
+    ending = "; then ".join(filter(None, endings))
+    return told._replace(raised={**before, **told.raised}, ending=ending)
 
 
 def _collected(messages):

@@ -213,11 +213,10 @@ class Answer:
             seen.add(name)
             cell = next((one for one in reversed(self.raised) if one.makes(name)), None)
             name, told = (cell.unknown, cell.told) if cell else ("", told)
-        ended = [one for what, one in self.order["left_out"].items() if what.startswith("cell ")]
-        if not told:
-            ended = ended or [one.told for one in self.raised[:1]]
-            told = f"the notebook makes no object `{wanted}`"
-        return "; ".join(dict.fromkeys([*ended, told]))
+        if told:
+            return told
+        first = f"{self.raised[0].told}; " if self.raised else ""
+        return f"{first}the notebook makes no object `{wanted}`"
 
     @contextlib.contextmanager
     def _making_only(self):

@@ -123,7 +123,9 @@ def _run(cells, draws, folder, limits):
         task = culprit.removeprefix("the check of ")
         if task in (*TASKS, TOGETHER):
             raised[task] = ending
-    return told._replace(raised=raised, seen=seen)
+    endings = dict.fromkeys([*left_out.values(), told.ending])
+    ending = "; then ".join(filter(None, endings))
+    return told._replace(raised=raised, ending=ending, seen=seen)
 
 
 def _run_once(cells, draws, folder, left_out, limits):

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import evaluation, figures, report, study, throughput
 from tests import notebook
+from tests.checking import SETTINGS
 from training.curves import read_curves
 
 ROOT = notebook.PATH.parent
@@ -95,6 +96,7 @@ def test_the_sample_is_what_the_grader_sees_of_a_notebook_with_that_mistake(tmp_
     cells["a2c-class"] = cells["a2c-class"].replace(detached, detached[:-9])
     env = f"env = nature_dqn_env({evaluation.GAME!r}, nenvs=2, summaries=False)"
     settings = f'import os\nN_ACTIONS, GAMMA, DEVICE = 6, 0.99, "cpu"\n{cells["start-imports"]}'
+    settings += f"\nsettings = {SETTINGS | dict(nenvs=2)}"
     runner = f"{notebook.GLUE}\nrunner = EnvRunner(env, policy, 5, transforms)"
     sources = [settings, env, *(cells[name] for name in notebook.TASKS), runner]
     book = nbformat.v4.new_notebook(cells=[*map(nbformat.v4.new_code_cell, sources)])

@@ -14,7 +14,7 @@ PAGE, README = KIT / "benchmarks" / "reference.md", KIT / "README.md"
 GRADED, SCORE, LENGTH = (f"Episodes/{name}" for name in ("reward_mean_100", "total", "length"))
 
 NENVS, TOTAL_STEPS, MAX_GRAD_NORM = 16, 10_000_000, 0.5  # as in the notebook's settings
-RANDOM_SCORE, MARKS = 150, {400: "8", 600: "10"}
+RANDOM_SCORE, SCORES = 150, (400, 600)  # in the tables: play at random, and on the way
 # A2C of others after 10 million agent steps, each with how it was measured
 PUBLISHED = json.loads((KIT / "benchmarks" / "published.json").read_text(encoding="utf-8"))
 
@@ -56,59 +56,56 @@ def figures(curve, spans):
 
     Returns:
         A dict of `steps`, `hours` and `score` at the end, `early` (steps and score after the ten
-        minutes of a first sitting) and `passed`, {mark: (steps, hours)} of the marks passed.
+        minutes of a first sitting) and `passed`, {score: (steps, hours)} of those of SCORES passed.
     """
     steps, values, times = curve
     seconds = sum(np.clip(times, began, ended) - began for began, ended in spans)
     hours = seconds / 3600
-    first = {mark: np.argmax(values >= mark) for mark in MARKS if (values >= mark).any()}
+    first = {score: np.argmax(values >= score) for score in SCORES if (values >= score).any()}
     early = np.searchsorted(hours, 1 / 6, side="right") - 1
     return {
         "steps": steps[-1],
         "hours": hours[-1],
         "score": values[-1],
         "early": (steps[early], values[early]),
-        "passed": {mark: (steps[k], hours[k]) for mark, k in first.items()},
+        "passed": {score: (steps[k], hours[k]) for score, k in first.items()},
     }
 
 
 def times(told, speed):
-    """Returns README's table of scores, points and times.
+    """Returns README's table of scores and times.
 
     Args:
         told: What `figures` returns.
         speed: Agent steps per second, as `throughput.py` measures it.
     """
     early, score = told["early"]
-    moments = [(score, "", early, 1 / 6)]
-    moments += [(mark, MARKS[mark], *when) for mark, when in told["passed"].items()]
-    moments.append((told["score"], "", told["steps"], told["hours"]))
-    rows = [(f"{RANDOM_SCORE}, play at random", "", "0", "", "")]
-    for score, points, steps, hours in moments:
+    moments = [(score, early, 1 / 6)]
+    moments += [(score, *when) for score, when in told["passed"].items()]
+    moments.append((told["score"], told["steps"], told["hours"]))
+    rows = [(f"{RANDOM_SCORE}, play at random", "0", "", "")]
+    for score, steps, hours in moments:
         way = f"{steps / 1e6:.1f} million", _spell(hours), _spell(steps / speed / 3600)
-        rows.append((f"{score:.0f}", points, *way))
+        rows.append((f"{score:.0f}", *way))
     own = told["steps"] / told["hours"] / 3600
     ways = [
         f"{way}, {rate:,.0f} a second" for way, rate in (("measured", own), ("computed", speed))
     ]
-    return report.table(["`reward_mean_100`", "points", "agent steps", *ways], rows)
+    return report.table(["`reward_mean_100`", "agent steps", *ways], rows)
+
+
+def thinned(curve, every=100_000):
+    """Returns a curve as the doctor reads it, [agent steps, score]: one point per `every` steps."""
+    steps, values, _ = curve
+    wanted = np.arange(every, steps[-1] + 1, every)
+    last = np.searchsorted(steps, wanted, side="right") - 1
+    return [[int(step), round(float(values[k]), 1)] for step, k in zip(wanted, last, strict=True)]
 
 
 def quiet_speed():
     """Returns the agent steps per second of the notebook's training in `throughput.json`."""
     timed = json.loads((KIT / "benchmarks" / "throughput.json").read_text())
     return np.median(timed["training 16"]["kit_training"])
-
-
-def points():
-    """Returns README's table of points."""
-    low, high = MARKS
-    rows = [
-        (f"at least {high}", MARKS[high]),
-        (f"at least {low}, below {high}", MARKS[low]),
-        (f"below {low}", "the grader decides"),
-    ]
-    return report.table(["`reward_mean_100`", "points"], rows)
 
 
 def _spell(hours):
@@ -192,4 +189,4 @@ def render(run, spans, speed):
     told = figures(run[GRADED], spans)
     page = {"story": story(told, run, len(spans)), "published": published()}
     page |= {"stages": stages(run), "means": means(run)}
-    return {README: {"times": times(told, speed), "points": points()}, PAGE: page}
+    return {README: {"times": times(told, speed)}, PAGE: page}

@@ -9,7 +9,7 @@ import nbformat
 import numpy as np
 from PIL import Image
 
-from benchmarks.figures import GRADED, KIT, LENGTH, MARKS, PUBLISHED, RANDOM_SCORE, SCORE, within
+from benchmarks.figures import GRADED, KIT, LENGTH, PUBLISHED, RANDOM_SCORE, SCORE, SCORES, within
 from lesson import map as lesson_map
 
 NOTEBOOK, FOLDER = KIT / "a2c_assignment.ipynb", KIT / "img" / "reference"
@@ -30,18 +30,17 @@ def draw_all(run, video):
 
 
 def draw_curve(curve, path):
-    """Draws the score with the marks, play at random and what others have published."""
+    """Draws the score, play at random and what others have published."""
     steps, values, _ = curve
     figure, axis = plt.subplots(figsize=(7.4, 3.6), layout="constrained", dpi=100)
     axis.plot(steps / 1e6, values)
     others = [each["score"] for each in PUBLISHED]
     labels = {RANDOM_SCORE: f"random play {RANDOM_SCORE}"}
-    labels |= {mark: f"{points} points: {mark}" for mark, points in MARKS.items()}
     labels[(min(others) + max(others)) / 2] = f"A2C of others:\n{min(others)} to {max(others)}"
     beside = dict(transform=axis.get_yaxis_transform(), color="gray", fontsize=9)
     for score, label in labels.items():
         axis.text(1.01, score, label, va="center", **beside)
-    for score in (RANDOM_SCORE, *MARKS, *others):
+    for score in (RANDOM_SCORE, *SCORES, *others):
         axis.axhline(score, color="gray", linestyle=":", linewidth=1)
     axis.axhspan(min(others), max(others), color="gray", alpha=0.15, linewidth=0)
     axis.set(ylabel="reward_mean_100", ylim=(0, None))

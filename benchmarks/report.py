@@ -4,15 +4,19 @@ A block lies between two comments, and a figure stands nowhere else:
 
     <!-- times: printed by benchmarks/reference.py -->
     <!-- end of times -->
+
+What `assignment.json` says stands in blocks too, `<!-- marks: from assignment.json -->`.
 """
 
 import re
 
 from tabulate import tabulate
 
-__all__ = ["blocks", "fill", "table"]
+__all__ = ["blocks", "fill", "filled", "table"]
 
-_BLOCK = re.compile(r"(<!-- (\S+): printed by [^\n]* -->\n)(.*?)(<!-- end of \2 -->)", re.DOTALL)
+_BLOCK = re.compile(
+    r"(<!-- (\S+): (?:printed by|from) [^\n]* -->\n)(.*?)(<!-- end of \2 -->)", re.DOTALL
+)
 
 
 def table(headers, rows):
@@ -37,12 +41,17 @@ def fill(path, texts):
     Raises:
         ValueError: If the file has no block of a name; it is not changed then.
     """
+    text = path.read_text(encoding="utf-8")
     if missing := sorted(texts.keys() - blocks(path).keys()):
         raise ValueError(f"{path} has no block {missing[0]!r}: add its two comments")
+    path.write_text(filled(text, texts), encoding="utf-8", newline="\n")
+
+
+def filled(text, texts):
+    """Returns a Markdown text with {name: text} in those of its blocks that have such a name."""
 
     def renew(match):
         begin, name, old, end = match.groups()
         return f"{begin}\n{texts[name]}\n\n{end}" if name in texts else match.group()
 
-    text = _BLOCK.sub(renew, path.read_text(encoding="utf-8"))
-    path.write_text(text, encoding="utf-8", newline="\n")
+    return _BLOCK.sub(renew, text)

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lesson.assignment import read_assignment
 from lesson.pictures import CAPTIONS
 from training.curves import read_curves
 
-__all__ = ["CURVES", "MARKS", "Row", "Score", "checklist", "outlook", "read_score"]
+__all__ = ["CURVES", "Row", "Score", "checklist", "outlook", "read_score"]
 
-MARKS = ((600, 10), (400, 8))  # from this reward_mean_100 on, so many points
 SCORE, GAMES = "Episodes/reward_mean_100", "Episodes/games"
 CURVES = list(CAPTIONS)
 PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp"}
@@ -81,15 +81,19 @@ def read_score(curves):
 
 def outlook(score):
     """Says in one sentence what a score would earn, and what raises it."""
-    more = "More training raises it: ten minutes is not 600."
+    marks = read_assignment().marks
+    more = "More training raises it: ten minutes are only a beginning."
     if score.counted is None:
         return f"No score counts yet: every environment needs 100 games behind it. {more}"
-    points = next((points for least, points in MARKS if score.counted >= least), 0)
+    earned = max((points for least, points in marks.items() if score.counted >= least), default=0)
+    missed = [
+        f"{points:g} from {least}" for least, points in marks.items() if score.counted < least
+    ]
     told = f"reward_mean_100 reached {score.counted:.0f} with 100 games behind it"
-    if not points:
-        return f"{told}, which earns no points yet: 8 from 400, 10 from 600. {more}"
-    earned = f"{told}: {points} points, if the checks pass and curves, videos and comments fit it."
-    return earned if points == MARKS[0][1] else f"{earned} 10 points from 600. {more}"
+    if not earned:
+        return f"{told}, which earns no points yet: {', '.join(missed)}. {more}"
+    told += f": {earned:g} points, if the checks pass and curves, videos and comments fit it."
+    return f"{told} More points: {', '.join(missed)}." if missed else told
 
 
 def _agent_steps(curves, run):

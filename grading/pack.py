@@ -11,15 +11,20 @@ from tabulate import tabulate
 
 from grading.checklist import checklist, outlook
 from grading.notebook import NOTEBOOK, parse
+from lesson.assignment import read_assignment
 
 __all__ = ["hand_in", "pack", "report"]
 
 SCRIPTS = [
+    "assignment.json",
+    "manifest.json",
+    "requirements.txt",
     "atari_wrappers.py",
     "env_batch.py",
     "runners.py",
     "training/**/*.py",
     "lesson/**/*.py",
+    "lesson/reference_run.json",
     "tests/__init__.py",
     "tests/checks/**/*.py",
     "grading/**/*.py",
@@ -72,7 +77,9 @@ def report(archive, rows, score):
     with zipfile.ZipFile(archive) as package:
         size = f"{len(package.namelist())} files, {archive.stat().st_size / 1e6:.1f} MB"
     table = tabulate(table, headers=["", "thing", "found", "mend"], disable_numparse=True)
-    return f"{table}\n\n{outlook(score)}\n{archive}: {size}"
+    course = read_assignment()
+    where = f"Hand it in: {course.hand_in}. Deadline: {course.deadline}. Questions: {course.ask}."
+    return f"{table}\n\n{outlook(score)}\n{archive}: {size}\n{where}"
 
 
 def _notebook_source(notebook):

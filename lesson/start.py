@@ -1,41 +1,60 @@
-"""The notebook's first cell: packages, a display, and programs that end with the kernel."""
+"""The notebook's first cell: packages, a display, the doctor; and programs that outlive a stop."""
 
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
+
+from lesson.doctor import KIT, PACKAGES, show_doctor
 
 __all__ = ["start", "unstopped"]
 
-PACKAGES = {  # module: the package that brings it
-    "ale_py": "gymnasium[atari]",
-    "cv2": "opencv-python",
-    "filelock": "filelock",
-    "moviepy": "moviepy",
-    "pyvirtualdisplay": "pyvirtualdisplay",
-    "shimmy": "shimmy",
-    "tabulate": "tabulate",
-    "tensorboard": "tensorboard",
-    "tensorboardX": "tensorboardX",
-}
 
-
-def start():
-    """Installs what is missing and nothing else, and starts a display where there is none.
+def start(seconds=2.0):
+    """Installs what is missing and nothing else, starts a display, and shows the doctor's table.
 
     torch and numpy are left alone: to replace one that is loaded, Colab would have to restart.
+
+    Args:
+        seconds: Length of each of the doctor's two measurements.
     """
     missing = [name for module, name in PACKAGES.items() if not importlib.util.find_spec(module)]
     if missing:
-        pip = [sys.executable, "-m", "pip", "install", "--quiet"]
-        subprocess.run([*pip, *missing], check=True)
+        _install(missing)
+    print("installed now:", ", ".join(missing) or "nothing, all packages are here")
     os.environ["GOMP_SPINCOUNT"] = "5000"  # PyTorch's threads stay awake between layers, not longer
     _start_display()
-    print("installed now:", ", ".join(missing) or "nothing, all packages are here")
+    show_doctor(seconds)
+
+
+def _install(names):
+    """Installs packages in the ranges of requirements.txt, with torch and numpy as they are.
+
+    Raises:
+        RuntimeError: If pip fails; its last line is in the message.
+    """
+    lines = (KIT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    wanted = {re.match(r"[\w-]*", line)[0]: line.split("#")[0].strip() for line in lines}
+    pins = [f"{name}=={version(name)}" for name in ("torch", "numpy")]
+    with tempfile.TemporaryDirectory() as folder:
+        constraints = Path(folder, "constraints.txt")
+        constraints.write_text("\n".join(pins), encoding="utf-8")
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "-c", str(constraints)]
+        ended = subprocess.run(
+            [*command, *(wanted[name] for name in names)], capture_output=True, text=True
+        )
+    if ended.returncode:
+        told = (ended.stderr.strip() or "no reason given").splitlines()[-1]
+        raise RuntimeError(
+            f"could not install {', '.join(names)}: {told}. Is there a network? Run the cell again"
+        )
+    importlib.invalidate_caches()
 
 
 def unstopped(begin, *args, **kwargs):

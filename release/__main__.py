@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 from grading.verdicts import check_notebook
+from lesson.assignment import AssignmentError
 from release import ReleaseError
+from release.assigned import bring_up_to_date
 from release.kit import NOTEBOOK, ROOT, build
 
 
@@ -23,9 +25,11 @@ def main(arguments=None):
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     options = parser.parse_args(arguments)
     try:
+        if changed := bring_up_to_date(ROOT):
+            print(f"written anew, as assignment.json says: {', '.join(changed)}")
         folder, archive = build(options.out)
         _prove(folder)
-    except ReleaseError as e:
+    except (ReleaseError, AssignmentError) as e:
         print(f"release: {e}", file=sys.stderr)
         return 1
     files = sum(path.is_file() for path in folder.rglob("*"))

@@ -19,8 +19,21 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOK = "a2c_assignment.ipynb"
 MANIFEST = "manifest.json"
 ALLOWED = [  # beside the notebook and the students' README; paths or patterns below ROOT
-    *("LICENSE", "requirements.txt", "atari_wrappers.py", "env_batch.py", "runners.py"),
-    *("training/*.py", "lesson/*.py", "tests/__init__.py", "tests/checks/*.py"),
+    *(
+        "LICENSE",
+        "requirements.txt",
+        "assignment.json",
+        "atari_wrappers.py",
+        "env_batch.py",
+        "runners.py",
+    ),
+    *(
+        "training/*.py",
+        "lesson/*.py",
+        "lesson/reference_run.json",
+        "tests/__init__.py",
+        "tests/checks/*.py",
+    ),
     *("tests/checks/expected.npz", "grading/*.py", "img/reference/curve.png"),
 ]
 PLACE = re.compile(r"/(root|home|Users|work|tmp)/\w")  # a path of somebody's machine

@@ -65,4 +65,6 @@ def training(changes=(), more=()):
 
     InteractiveShell.instance()  # for the notebook's display()
     os.environ.pop("A2C_DRIVE", None)
-    return run([*TRAINING, *more], changed(changes), {"__name__": "a2c_assignment"})
+    unmeasured = ("start-files", "start()", "start(seconds=0)")
+    sources = changed([unmeasured, *changes])
+    return run([*TRAINING, *more], sources, {"__name__": "a2c_assignment"})

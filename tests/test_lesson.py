@@ -1,5 +1,4 @@
 import re
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,9 +7,8 @@ import torch
 from matplotlib import pyplot as plt
 
 from benchmarks import figures
-from lesson import catch, machine, map, pictures, start, tensorboard, videos
+from lesson import catch, map, pictures, tensorboard, videos
 from tests import notebook
-from training.curves import read_curves
 
 GAME = "SpaceInvadersNoFrameskip-v4"
 
@@ -79,64 +77,6 @@ def test_catch_pictures_show_scores_against_agent_steps():
     names = ["a", "b", "c", "d", "e", "f"]
     catch.plot_laboratory(dict.fromkeys(names, scores), nenvs=16)
     assert [axis.get_title() for axis in plt.gcf().axes] == names
-
-
-# the start
-
-
-def test_only_what_is_missing_is_installed(monkeypatch, capsys):
-    ran = []
-    monkeypatch.setattr(start.subprocess, "run", lambda command, check: ran.append(command))
-    monkeypatch.setenv("DISPLAY", ":0")
-    start.start()
-    assert not ran and "nothing, all packages are here" in capsys.readouterr().out
-    monkeypatch.setitem(start.PACKAGES, "no_such_module", "such-a-package")
-    start.start()
-    assert ran == [[sys.executable, "-m", "pip", "install", "--quiet", "such-a-package"]]
-    assert not {"torch", "numpy"} & set(start.PACKAGES)
-
-
-def test_every_package_to_install_is_a_requirement():
-    text = (notebook.PATH.parent / "requirements.txt").read_text(encoding="utf-8")
-    assert all(re.search(rf"(?m)^{re.escape(name)}[><]", text) for name in start.PACKAGES.values())
-
-
-# the machine
-
-
-def test_the_machine_table_estimates_the_run(monkeypatch):
-    shown = []
-    monkeypatch.setattr(machine, "display", lambda markdown: shown.append(markdown.data))
-    speed = machine.show_machine(GAME, 2, 2, 7200, torch.device("cpu"), seconds=0.1)
-    minutes = float(re.search(r"7,200 agent steps\) *\| about (\d+) min", shown[0]).group(1))
-    assert minutes == round(7200 / speed / 60) and "| no GPU" in shown[0]
-
-
-def test_the_marks_are_where_the_reference_run_passed_them():
-    steps, values, _ = read_curves(figures.RUN)[figures.GRADED]
-    for mark, told in machine.MARKS.items():
-        assert told == round(steps[np.argmax(values >= mark)], -5)
-
-
-def test_the_stand_in_costs_what_the_assignments_network_costs(policy):
-    """Multiplications of a forward pass, counted layer by layer."""
-    costs = []
-    for network in (policy.model, machine.stand_in()):
-        cost, hooks = [], []
-
-        def count(layer, _, output, cost=cost):
-            cost.append(output[0].numel() * layer.weight[0].numel())
-            if isinstance(layer, torch.nn.Linear):
-                cost[-1] = layer.weight.numel()
-
-        for layer in network.modules():
-            if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear)):
-                hooks.append(layer.register_forward_hook(count))
-        network(torch.zeros(1, 4, 84, 84))
-        for hook in hooks:
-            hook.remove()
-        costs.append(sum(cost))
-    assert costs[1] == pytest.approx(costs[0], rel=0.1)
 
 
 # pictures

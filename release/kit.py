@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -10,8 +9,8 @@ from pathlib import Path
 import nbformat
 
 from release import ReleaseError
-from release.leaks import find_leaks, fragments
-from release.students import make_students_notebook, solutions
+from release.fit import problems
+from release.students import make_students_notebook
 
 __all__ = ["ALLOWED", "build"]
 
@@ -19,24 +18,11 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOK = "a2c_assignment.ipynb"
 MANIFEST = "manifest.json"
 ALLOWED = [  # beside the notebook and the students' README; paths or patterns below ROOT
-    *(
-        "LICENSE",
-        "requirements.txt",
-        "assignment.json",
-        "atari_wrappers.py",
-        "env_batch.py",
-        "runners.py",
-    ),
-    *(
-        "training/*.py",
-        "lesson/*.py",
-        "lesson/reference_run.json",
-        "tests/__init__.py",
-        "tests/checks/*.py",
-    ),
-    *("tests/checks/expected.npz", "grading/*.py", "img/reference/curve.png"),
+    *("LICENSE", "requirements.txt", "assignment.json", "atari_wrappers.py", "env_batch.py"),
+    *("runners.py", "training/*.py", "lesson/*.py", "lesson/reference_run.json"),
+    *("tests/__init__.py", "tests/checks/*.py", "tests/checks/expected.npz", "grading/*.py"),
+    "img/reference/curve.png",
 ]
-PLACE = re.compile(r"/(root|home|Users|work|tmp)/\w")  # a path of somebody's machine
 LARGEST = 1_000_000  # bytes of the .zip
 
 
@@ -67,19 +53,12 @@ def build(out, root=ROOT):
 def _collect(root):
     """Returns {name: bytes} of all files of the kit, in order, once they are fit to be released."""
     solved = nbformat.read(root / NOTEBOOK, as_version=4)
-    students = make_students_notebook(solved)
     files = {path.relative_to(root).as_posix(): path.read_bytes() for path in _allowed(root)}
     files["README.md"] = (root / "release" / "students.md").read_bytes()
+    students = make_students_notebook(solved)
     files[NOTEBOOK] = (nbformat.writes(students) + "\n").encode()
-    forbidden = fragments(
-        one
-        for cell in solved.cells
-        if cell.cell_type == "code"
-        for one in solutions(cell.source, cell.id)
-    )
-    problems = [*_leaks(files, students, forbidden), *_places_of_machines(files)]
-    if problems:
-        raise ReleaseError("nothing was released:\n" + "\n".join(problems))
+    if found := problems(files, NOTEBOOK, solved):
+        raise ReleaseError("nothing was released:\n" + "\n".join(found))
     return dict(sorted(files.items()))
 
 
@@ -89,25 +68,6 @@ def _allowed(root):
         if not found:
             raise ReleaseError(f"{pattern} is in no file of {root}: the kit would lack it")
         yield from found
-
-
-def _leaks(files, students, forbidden):
-    """Yields a line for each trace of a solution in the files and the notebook's cells."""
-    for name, data in files.items():
-        if name.endswith(".py"):
-            yield from find_leaks(name, data.decode(), forbidden)
-    for cell in students.cells:
-        if cell.cell_type == "code":
-            source = re.sub(r"^[%!].*$", "", cell.source, flags=re.M)
-            yield from find_leaks(f"{NOTEBOOK}, cell {cell.id}", source, forbidden)
-
-
-def _places_of_machines(files):
-    for name, data in files.items():
-        if name.endswith((".py", ".md", ".txt", ".ipynb")):
-            for number, line in enumerate(data.decode().splitlines(), 1):
-                if found := PLACE.search(line):
-                    yield f"{name}, line {number}: {found[0]} is a path of one machine"
 
 
 def _write_zip(archive, files):

@@ -7,6 +7,8 @@ import nbformat
 import pytest
 
 from benchmarks import evaluation, figures, report, study, throughput
+from lesson.assignment import read_assignment
+from release.assigned import texts as texts_of_assignment
 from tests import notebook
 from tests.checking import SETTINGS
 from training.curves import read_curves
@@ -26,7 +28,9 @@ def printed():
     """What the scripts print from the recorded figures, {path: {name of a block: text}}."""
     speeds = json.loads(read(throughput.FIGURES))
     texts = figures.render(read_curves(figures.RUN), figures.sittings(), figures.quiet_speed())
+    assigned = texts_of_assignment(read_assignment())
     texts[README] |= {"speed": throughput.line(speeds)}
+    texts[README] |= {name: assigned[name] for name in ("heading", "marks")}
     texts[figures.PAGE] |= evaluation.render(json.loads(read(evaluation.FIGURES)))
     texts[throughput.PAGE] = {"tables": throughput.render(speeds)}
     texts[study.PAGE] = {"study": study.render(json.loads(read(study.FIGURES)))}

@@ -1,14 +1,18 @@
 import hashlib
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
 
 import nbformat
 import pytest
+import torch
 
 from grading.check import TASKS
 from release import ReleaseError, kit, leaks, students
+from release.assigned import bring_up_to_date
 from tests import notebook
 from tests.checking import check, make
 
@@ -19,7 +23,7 @@ def act(net, pictures):
     pi = torch.distributions.Categorical(logits=out)
     return pi
 """
-LARGE = "x = -(adv.detach() * t['log_probs']).mean() + a.value_loss_coef * a.value_loss(t) - b"
+PATHS = {**os.environ, "PYTHONPATH": ""}
 
 
 @pytest.fixture(scope="module")
@@ -30,19 +34,20 @@ def released(tmp_path_factory):
 @pytest.fixture(scope="module")
 def forbidden():
     cells = (cell for cell in notebook.read().cells if cell.cell_type == "code")
-    return leaks.fragments(x for c in cells for x in students.solutions(c.source, c.id))
+    return leaks.traces(x for c in cells for x in students.solutions(c.source, c.id))
 
 
 def test_the_kit_holds_what_is_allowed_and_no_more(released):
     folder, archive = released
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert {name.split("/")[0] for name in names} == {
-        *("LICENSE", "README.md", "a2c_assignment.ipynb", "atari_wrappers.py", "env_batch.py"),
-        *("grading", "img", "lesson", "manifest.json", "requirements.txt", "runners.py"),
-        *("tests", "training"),
+        *("LICENSE", "README.md", "a2c_assignment.ipynb", "assignment.json", "atari_wrappers.py"),
+        *("env_batch.py", "grading", "img", "lesson", "manifest.json", "requirements.txt"),
+        *("runners.py", "tests", "training"),
     }
     assert {name for name in names if name.startswith("tests/")} >= {"tests/checks/expected.npz"}
-    assert not any("reference" in name for name in names - {"img/reference/curve.png"})
+    told = {"img/reference/curve.png", "lesson/reference_run.json"}
+    assert not any("reference" in name for name in names - told)
     assert not any(name.startswith("tests/test_") or name.endswith(".pt") for name in names)
     assert archive.stat().st_size < 1_000_000
 
@@ -113,48 +118,181 @@ def test_a_marker_that_does_not_fit_is_named_by_cell_and_line(source, says):
         students.stubbed(source, "code", "c")
 
 
+# what must not be released
+
+ADVANTAGE = "(t['value_targets'] - t['values']).detach()"
+LOSS = f"-({ADVANTAGE} * t['log_probs']).mean()"
+
+
 @pytest.mark.parametrize(
     ("source", "line"),
     [
         ("self.optimizer.zero_grad()\nloss.backward()", 1),
-        ("def f():\n    o.optimizer.zero_grad()\n    total.backward()", 2),
+        ("def f():\n    o.zero_grad()\n    total.backward()", 2),
         (CHANGED_NAMES, 3),
-        (
-            "y = 1\nz = me.policy_loss(x) + good - me.entropy_coef * me.entropy(x)",
-            2,
-        ),
+        ("y = 1\nz = policy_loss(x) + good - beta * entropy(x)", 2),
+        ("if a:\n  pass\nelse:\n  norm = g\n  b()\n  opt.step()\n  return norm", 6),
+        (f"adv = {ADVANTAGE}\nreturn -(adv * t['log_probs']).mean()", 1),
+        ("x = orthogonal(nn.Conv2d(4, 32, kernel_size=8, stride=4), g)", 1),
+        ("targets = []\nit = zip(b['rewards'], b['resets'], strict=True)", 1),
+        ("f = [torch.cat if torch.is_tensor(a[0]) else np.concatenate for a in b]", 1),
     ],
-    ids=["as it is", "names changed", "in a function", "one expression"],
+    ids="as_it_is in_a_function names_changed one_expression branch pair layer call merge".split(),
 )
 def test_a_trace_of_a_solution_is_found(source, line, forbidden):
-    found = leaks.find_leaks("file.py", source, forbidden)
+    found = [*leaks.find_leaks("file.py", source, forbidden)]
     assert found and found[0].startswith(f"file.py, line {line}: a trace")
 
 
 def test_what_is_no_trace_is_none(forbidden):
     harmless = "import torch\nx = torch.zeros(3)\ny = x.mean()\nraise NotImplementedError()"
-    assert leaks.find_leaks("file.py", harmless, forbidden) == []
+    assert not [*leaks.find_leaks("file.py", harmless, forbidden)]
+    assert not [*leaks.find_leaks("file.py", "%no python", forbidden)]
     assert len(forbidden) > 30
+
+
+@pytest.mark.parametrize(
+    ("hint", "line"),
+    [
+        ("Call `optimizer.step()` at last.", 1),
+        ("Two lines:\n\n```python\nx = 1\ntargets.append(target)\n```", 5),
+        ("`values.squeeze(-1)` and `return norm`", 1),
+    ],
+)
+def test_a_hint_that_holds_a_statement_is_found(hint, line, forbidden):
+    found = [
+        message
+        for at, code in leaks.code_of_markdown(hint)
+        for message in leaks.find_leaks("cell a", code, forbidden, at, is_hint=True)
+    ]
+    assert found == [f"cell a, line {line}: a hint holds a statement of a solution"]
+
+
+def test_the_code_of_a_markdown_text_is_found_with_its_lines():
+    text = "a `b` and\n```python\nc\nd\n```\n`e`"
+    assert [*leaks.code_of_markdown(text)] == [(1, "b"), (3, "c\nd\n"), (6, "e")]
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A copy of the kit's source."""
+    root = tmp_path / "root"
+    names = "logs", "videos", "study", "__pycache__", "img"
+    shutil.copytree(notebook.PATH.parent, root, ignore=shutil.ignore_patterns(".*", *names))
+    picture = "img/reference/curve.png"
+    (root / picture).parent.mkdir(parents=True)
+    shutil.copy(notebook.PATH.parent / picture, root / picture)
+    return root
 
 
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        (
-            "lesson/more.py",
-            "self.optimizer.zero_grad()\nloss.backward()\n",
-            "lesson/more.py, line 1",
-        ),
+        ("lesson/more.py", "o.zero_grad()\nx.backward()\n", "^nothing was released:$"),
+        ("lesson/more.py", "if 1:\n  x.zero_grad()\n  y.backward()\n", "lesson/more.py, line 2: a"),
         ("lesson/more.py", 'HERE = "/home/me/a2c"\n', "line 1: /home/m is a path of one machine"),
+        ("release/students.md", "a\nC:\\Users\\me\n", "README.md, line 2: C:.Users.m is a path"),
+        ("release/students.md", f"```python\n{LOSS}\n```", "README.md, line 2: a trace"),
+        ("release/students.md", "see\n`tests/data/`", "README.md, line 2: tests/data is not in"),
+        ("release/students.md", "[it](benchmarks/study.md)", "line 1: benchmarks/study.md is not"),
+        ("runners.py", "x = 1  # as in release/kit.py", "line 1: release/kit.py is not in the kit"),
+        ("requirements.txt", "torch\n-r tests/requirements.txt", "line 2: tests/requirements.txt"),
     ],
 )
-def test_a_kit_that_must_not_be_released_is_not(name, content, says, tmp_path):
-    root = tmp_path / "root"
-    ignore = shutil.ignore_patterns(".*", "logs", "videos", "benchmarks", "__pycache__")
-    shutil.copytree(notebook.PATH.parent, root, ignore=ignore)
-    (root / name).write_text(content)
-    with pytest.raises(ReleaseError, match=says):
-        kit.build(tmp_path / "out", root)
+def test_a_kit_that_must_not_be_released_is_not(name, content, says, source, tmp_path):
+    (source / name).write_text(content)
+    with pytest.raises(ReleaseError) as raised:
+        kit.build(tmp_path / "out", source)
+    assert re.search(says, str(raised.value), re.MULTILINE)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def edit(source, tmp_path):
+    """Changes a cell of the copy's notebook by a function, and tells why it is not released."""
+
+    def told(name, change):
+        book = notebook.read()
+        (cell,) = (cell for cell in book.cells if cell.id == name)
+        change(cell)
+        nbformat.write(book, source / kit.NOTEBOOK)
+        with pytest.raises(ReleaseError) as raised:
+            kit.build(tmp_path / "out", source)
+        assert not (tmp_path / "out").exists()
+        return str(raised.value)
+
+    return told
+
+
+def test_a_task_without_a_check_is_named(edit):
+    told = edit("merge-check", lambda cell: cell.update(source="merge_time_batch = None"))
+    assert told.endswith("cell merge-class, line 1: a task without a check in the next cell")
+
+
+def test_a_solution_that_stands_elsewhere_too_is_named(edit):
+    told = edit("catch-train", lambda cell: cell.update(source=f"x = 1\ny = {LOSS}"))
+    assert "a2c_assignment.ipynb, cell catch-train, line 2: a trace of a solution" in told
+
+
+def test_a_hint_that_says_too_much_is_named_by_its_cell(edit):
+    told = edit("a2c-task", lambda cell: cell.update(source="a\n\n`self.optimizer.step()`"))
+    assert told.endswith("cell a2c-task, line 3: a hint holds a statement of a solution")
+
+
+def test_an_output_that_is_left_in_is_named(edit, monkeypatch):
+    monkeypatch.setattr(kit, "make_students_notebook", lambda solved: solved)
+    assert "cell start-files, line 1: its output is left in" in edit("why", lambda cell: None)
+
+
+@pytest.mark.parametrize("name", ["img/reference/more.pt", "img/reference/curve.png"])
+def test_weights_that_are_left_in_are_named(name, source, tmp_path, monkeypatch):
+    torch.save({"a": torch.zeros(3)}, source / name)
+    monkeypatch.setattr(kit, "ALLOWED", [*kit.ALLOWED, "img/reference/*"])
+    with pytest.raises(ReleaseError, match=f"{name}: weights or other arrays"):
+        kit.build(tmp_path / "out", source)
+
+
+# what an instructor changes
+
+CHANGED = {
+    "game": "BreakoutNoFrameskip-v4",
+    "agent_steps": 5_000_000,
+    "marks": {"30": 7, "90": 9},
+    "deadline": "1 March, 23:59",
+    "hand_in": "the box beside room 5",
+    "ask": "Ada",
+    "points": {"A2C": 3, "comments": 2},
+}
+
+
+def test_what_is_changed_in_one_file_changes_wherever_it_is_said(source, tmp_path):
+    (source / "assignment.json").write_text(json.dumps(CHANGED))
+    written = ["README.md", "release/students.md", kit.NOTEBOOK]
+    assert bring_up_to_date(source) == written and not bring_up_to_date(source)
+    folder, _ = kit.build(tmp_path / "out", source)
+    book = nbformat.read(folder / kit.NOTEBOOK, as_version=4)
+    told = "\n".join(cell.source for cell in book.cells)
+    for text in (told, (folder / "README.md").read_text()):
+        assert "plays Breakout" in text and re.search(r"at least 30 .*\| +7 \|", text)
+        assert all(CHANGED[key] in text for key in ("deadline", "hand_in", "ask"))
+        assert not re.search(r"at least [46]00", text)
+    assert "Atari game Breakout" in told
+    fields = {cell.id: cell.metadata.get("nbgrader", {}) for cell in book.cells}
+    points = {name: each["points"] for name, each in fields.items() if "points" in each}
+    checks = ["model-check", "policy-check", "value-targets-check", "merge-check"]
+    assert points == {**dict.fromkeys(checks, 1), "a2c-check": 3, "curves-comments": 2}
+
+
+def test_the_source_says_what_its_assignment_says(source):
+    assert not bring_up_to_date(source)
+
+
+def test_a_wrong_assignment_is_one_line_and_nothing_is_written(source, tmp_path, capsys):
+    (source / "assignment.json").write_text(json.dumps({**CHANGED, "game": "Chess"}))
+    command = [sys.executable, "-m", "release", "--out", str(tmp_path / "out")]
+    ended = subprocess.run(command, cwd=source, capture_output=True, text=True, env=PATHS)
+    assert ended.returncode == 1 and ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith("release: assignment.json: game: there is no game 'Chess'")
     assert not (tmp_path / "out").exists()
 
 

@@ -23,7 +23,7 @@ class Health:
     """Compares the figures of a run with bounds, and warns with the likely cause of a bad one.
 
     The bounds lie between the figures of healthy runs and those of runs that were broken on
-    purpose; both are recorded in `tests/data/`.
+    purpose.
     """
 
     def __init__(self, runner, n_actions, max_grad_norm, random_score):

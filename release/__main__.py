@@ -1,11 +1,13 @@
 """The instructor's one line: `python -m release --out DIR`.
 
-Writes DIR/a2c, the students' kit, and DIR/a2c.zip. Nothing is released where a solution would show,
-where a check passes on the stubs, or where one fails on the solution.
+Writes DIR/a2c, the students' kit, and DIR/a2c.zip, as `assignment.json` says. Nothing is released
+where a solution would show, where a check passes on the stubs, or where one fails on the solution.
 """
 
 import argparse
+import hashlib
 import sys
+import tempfile
 from pathlib import Path
 
 from grading.verdicts import check_notebook
@@ -27,13 +29,16 @@ def main(arguments=None):
     try:
         if changed := bring_up_to_date(ROOT):
             print(f"written anew, as assignment.json says: {', '.join(changed)}")
+        with tempfile.TemporaryDirectory() as draft:
+            _prove(build(draft)[0])
         folder, archive = build(options.out)
-        _prove(folder)
     except (ReleaseError, AssignmentError) as e:
         print(f"release: {e}", file=sys.stderr)
         return 1
     files = sum(path.is_file() for path in folder.rglob("*"))
+    checksum = hashlib.sha256(archive.read_bytes()).hexdigest()
     print(f"{folder}: {files} files\n{archive}: {archive.stat().st_size:,} bytes")
+    print(f'for a notebook that fetches it: KIT = "https://YOUR/a2c.zip#sha256={checksum}"')
     return 0
 
 

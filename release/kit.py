@@ -30,11 +30,12 @@ def build(out, root=ROOT):
     """Writes the kit into a folder, and beside it as a .zip; returns the paths of both.
 
     Args:
-        out: A folder, made anew: what is in its subfolder `a2c` is replaced.
+        out: A folder; a kit that is there already is replaced.
         root: Where the solved notebook and the kit are.
 
     Raises:
-        ReleaseError: If something would be released that must not be; nothing is written then.
+        ReleaseError: If something would be released that must not be, or something else lies where
+            the kit goes; nothing is written then.
     """
     files = _collect(Path(root))
     manifest = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
@@ -42,6 +43,8 @@ def build(out, root=ROOT):
     text = json.dumps({"version": version, "files": manifest}, indent=1) + "\n"
     files[MANIFEST] = text.encode()
     folder, archive = Path(out) / "a2c", Path(out) / "a2c.zip"
+    if folder.exists() and not (folder / MANIFEST).is_file():
+        raise ReleaseError(f"{folder} holds something else: choose another folder")
     shutil.rmtree(folder, ignore_errors=True)
     for name, data in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -421,7 +421,9 @@ def test_the_hand_in_holds_the_run_and_nothing_else(sittings):
     scripts = {name for name in names if name.endswith(".py")}
     events = {name for name in names if name.startswith("logs/first-run/events")}
     assert len(events) == 2
-    assert names - events - scripts == videos | pictures | {"weights.pt", "a2c_assignment.ipynb"}
+    kit = {"assignment.json", "requirements.txt", "lesson/reference_run.json"}
+    own = {"weights.pt", "a2c_assignment.ipynb"}
+    assert names - events - scripts == videos | pictures | own | kit
     assert {"runners.py", "training/health.py", "tests/checks/__init__.py"} <= scripts
     tests = {name for name in scripts if name.startswith("tests/")}
     assert all(name.startswith("tests/checks/") for name in tests - {"tests/__init__.py"})

@@ -1,6 +1,6 @@
 import hashlib
+import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -10,9 +10,11 @@ import nbformat
 import pytest
 import torch
 
+import release.__main__
 from grading.check import TASKS
 from release import ReleaseError, kit, leaks, students
 from release.assigned import bring_up_to_date
+from release.fit import problems
 from tests import notebook
 from tests.checking import check, make
 
@@ -23,7 +25,6 @@ def act(net, pictures):
     pi = torch.distributions.Categorical(logits=out)
     return pi
 """
-PATHS = {**os.environ, "PYTHONPATH": ""}
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,9 @@ def test_the_manifest_names_every_file_by_its_hash(released):
 
 def test_the_archive_is_the_same_byte_for_byte(released, tmp_path):
     assert kit.build(tmp_path)[1].read_bytes() == released[1].read_bytes()
+    (tmp_path / "a2c" / "of an older one.py").write_text("")
+    assert kit.build(tmp_path)[1].read_bytes() == released[1].read_bytes()
+    assert not (tmp_path / "a2c" / "of an older one.py").exists()
 
 
 def test_the_notebook_has_stubs_hints_and_no_outputs(released):
@@ -173,83 +177,97 @@ def test_the_code_of_a_markdown_text_is_found_with_its_lines():
     assert [*leaks.code_of_markdown(text)] == [(1, "b"), (3, "c\nd\n"), (6, "e")]
 
 
+@pytest.fixture(scope="module")
+def unfit(released):
+    """Tells what is wrong with the kit once a file of it, or a cell of its source, is another."""
+    names = [path for path in released[0].rglob("*") if path.is_file()]
+    idle = {path.relative_to(released[0]).as_posix(): b"" for path in names}
+
+    def told(name=kit.NOTEBOOK, content=None, cell=None, students=students.make_students_notebook):
+        book = notebook.read()
+        for one in book.cells:
+            if one.id == cell:
+                one.source = content
+        files = idle | ({} if cell or content is None else {name: content})
+        files[kit.NOTEBOOK] = nbformat.writes(students(book)).encode()
+        return problems(files, kit.NOTEBOOK, book)
+
+    return told
+
+
+def test_a_kit_without_a_flaw_has_none(unfit):
+    assert unfit() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("runners.py", "if 1:\n  x.zero_grad()\n  y.backward()\n", "line 2: a trace of a solution"),
+        ("runners.py", 'HERE = "/home/me/a2c"\n', "line 1: /home/m is a path of one machine"),
+        ("README.md", "a\nC:\\Users\\me\n", "line 2: C:\\Users\\m is a path of one machine"),
+        ("README.md", f"```python\n{LOSS}\n```", "line 2: a trace of a solution"),
+        ("README.md", "see\n`tests/data/`", "line 2: tests/data is not in the kit"),
+        ("README.md", "[it](benchmarks/study.md)", "line 1: benchmarks/study.md is not in the kit"),
+        ("runners.py", "x = 1  # see release/kit.py", "line 1: release/kit.py is not in the kit"),
+        ("requirements.txt", "a\n-r tests/b.txt", "line 2: tests/b.txt is not in the kit"),
+    ],
+)
+def test_a_file_that_must_not_be_released_is_named_with_its_line(name, content, says, unfit):
+    assert set(unfit(name, content.encode())) == {f"{name}, {says}"}
+
+
+@pytest.mark.parametrize("name", ["img/reference/curve.png", "lesson/expected.npz", "a.pt"])
+def test_weights_that_are_left_in_are_named(name, unfit):
+    weights = io.BytesIO()
+    torch.save({"a": torch.zeros(3)}, weights)
+    assert unfit(name, weights.getvalue()) == [f"{name}: weights or other arrays"]
+
+
+def test_a_task_without_a_check_is_named(unfit):
+    (told,) = unfit(cell="merge-check", content="merge_time_batch = None")
+    assert told.endswith("cell merge-class, line 1: a task without a check in the next cell")
+
+
+def test_a_solution_that_stands_elsewhere_too_is_named(unfit):
+    told = unfit(cell="catch-train", content=f"x = 1\ny = {LOSS}")
+    assert set(told) == {"a2c_assignment.ipynb, cell catch-train, line 2: a trace of a solution"}
+
+
+def test_a_hint_that_says_too_much_is_named_by_its_cell(unfit):
+    (told,) = unfit(cell="a2c-task", content="a\n\n`self.optimizer.step()`")
+    assert told.endswith("cell a2c-task, line 3: a hint holds a statement of a solution")
+
+
+def test_an_output_that_is_left_in_is_named(unfit):
+    told = unfit(students=lambda book: book)
+    assert "a2c_assignment.ipynb, cell start-files, line 1: its output is left in" in told
+
+
 @pytest.fixture
 def source(tmp_path):
     """A copy of the kit's source."""
     root = tmp_path / "root"
-    names = "logs", "videos", "study", "__pycache__", "img"
-    shutil.copytree(notebook.PATH.parent, root, ignore=shutil.ignore_patterns(".*", *names))
+    names = ".*", "logs", "videos", "study", "__pycache__", "img", "data"
+    shutil.copytree(notebook.PATH.parent, root, ignore=shutil.ignore_patterns(*names))
     picture = "img/reference/curve.png"
     (root / picture).parent.mkdir(parents=True)
     shutil.copy(notebook.PATH.parent / picture, root / picture)
     return root
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "says"),
-    [
-        ("lesson/more.py", "o.zero_grad()\nx.backward()\n", "^nothing was released:$"),
-        ("lesson/more.py", "if 1:\n  x.zero_grad()\n  y.backward()\n", "lesson/more.py, line 2: a"),
-        ("lesson/more.py", 'HERE = "/home/me/a2c"\n', "line 1: /home/m is a path of one machine"),
-        ("release/students.md", "a\nC:\\Users\\me\n", "README.md, line 2: C:.Users.m is a path"),
-        ("release/students.md", f"```python\n{LOSS}\n```", "README.md, line 2: a trace"),
-        ("release/students.md", "see\n`tests/data/`", "README.md, line 2: tests/data is not in"),
-        ("release/students.md", "[it](benchmarks/study.md)", "line 1: benchmarks/study.md is not"),
-        ("runners.py", "x = 1  # as in release/kit.py", "line 1: release/kit.py is not in the kit"),
-        ("requirements.txt", "torch\n-r tests/requirements.txt", "line 2: tests/requirements.txt"),
-    ],
-)
-def test_a_kit_that_must_not_be_released_is_not(name, content, says, source, tmp_path):
-    (source / name).write_text(content)
-    with pytest.raises(ReleaseError) as raised:
+def test_a_kit_that_is_not_fit_is_not_written(source, tmp_path):
+    (source / "lesson" / "more.py").write_text("o.zero_grad()\nx.backward()\n")
+    with pytest.raises(ReleaseError, match="^nothing was released:\nlesson/more.py, line 1: a tr"):
         kit.build(tmp_path / "out", source)
-    assert re.search(says, str(raised.value), re.MULTILINE)
     assert not (tmp_path / "out").exists()
 
 
-@pytest.fixture
-def edit(source, tmp_path):
-    """Changes a cell of the copy's notebook by a function, and tells why it is not released."""
-
-    def told(name, change):
-        book = notebook.read()
-        (cell,) = (cell for cell in book.cells if cell.id == name)
-        change(cell)
-        nbformat.write(book, source / kit.NOTEBOOK)
-        with pytest.raises(ReleaseError) as raised:
-            kit.build(tmp_path / "out", source)
-        assert not (tmp_path / "out").exists()
-        return str(raised.value)
-
-    return told
-
-
-def test_a_task_without_a_check_is_named(edit):
-    told = edit("merge-check", lambda cell: cell.update(source="merge_time_batch = None"))
-    assert told.endswith("cell merge-class, line 1: a task without a check in the next cell")
-
-
-def test_a_solution_that_stands_elsewhere_too_is_named(edit):
-    told = edit("catch-train", lambda cell: cell.update(source=f"x = 1\ny = {LOSS}"))
-    assert "a2c_assignment.ipynb, cell catch-train, line 2: a trace of a solution" in told
-
-
-def test_a_hint_that_says_too_much_is_named_by_its_cell(edit):
-    told = edit("a2c-task", lambda cell: cell.update(source="a\n\n`self.optimizer.step()`"))
-    assert told.endswith("cell a2c-task, line 3: a hint holds a statement of a solution")
-
-
-def test_an_output_that_is_left_in_is_named(edit, monkeypatch):
-    monkeypatch.setattr(kit, "make_students_notebook", lambda solved: solved)
-    assert "cell start-files, line 1: its output is left in" in edit("why", lambda cell: None)
-
-
-@pytest.mark.parametrize("name", ["img/reference/more.pt", "img/reference/curve.png"])
-def test_weights_that_are_left_in_are_named(name, source, tmp_path, monkeypatch):
-    torch.save({"a": torch.zeros(3)}, source / name)
-    monkeypatch.setattr(kit, "ALLOWED", [*kit.ALLOWED, "img/reference/*"])
-    with pytest.raises(ReleaseError, match=f"{name}: weights or other arrays"):
-        kit.build(tmp_path / "out", source)
+def test_a_folder_that_is_no_kit_is_not_replaced(released, tmp_path):
+    (tmp_path / "a2c").mkdir()
+    (tmp_path / "a2c" / "thesis.txt").write_text("mine")
+    with pytest.raises(ReleaseError, match="a2c holds something else: choose another folder"):
+        kit.build(tmp_path)
+    assert (tmp_path / "a2c" / "thesis.txt").read_text() == "mine"
 
 
 # what an instructor changes
@@ -287,13 +305,13 @@ def test_the_source_says_what_its_assignment_says(source):
     assert not bring_up_to_date(source)
 
 
-def test_a_wrong_assignment_is_one_line_and_nothing_is_written(source, tmp_path, capsys):
-    (source / "assignment.json").write_text(json.dumps({**CHANGED, "game": "Chess"}))
-    command = [sys.executable, "-m", "release", "--out", str(tmp_path / "out")]
-    ended = subprocess.run(command, cwd=source, capture_output=True, text=True, env=PATHS)
-    assert ended.returncode == 1 and ended.stderr.count("\n") == 1
-    assert ended.stderr.startswith("release: assignment.json: game: there is no game 'Chess'")
-    assert not (tmp_path / "out").exists()
+def test_a_wrong_assignment_is_one_line_and_nothing_is_written(tmp_path, monkeypatch, capsys):
+    (tmp_path / "assignment.json").write_text(json.dumps({**CHANGED, "game": "Chess"}))
+    monkeypatch.setattr(release.__main__, "ROOT", tmp_path)
+    assert release.__main__.main(["--out", str(tmp_path / "out")]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("release: assignment.json: game: there is no game 'Chess'")
+    assert told.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import re
 
 from release import ReleaseError
 
-__all__ = ["make_students_notebook", "solutions", "stubbed"]
+__all__ = ["filled", "make_students_notebook", "solutions", "stubbed"]
 
 BEGIN, END = "BEGIN SOLUTION", "END SOLUTION"
 STUBS = {  # nbgrader's own, so that its program makes the same notebook
@@ -44,6 +44,17 @@ def stubbed(source, kind, name):
         else:
             lines += part
     return "\n".join(lines)
+
+
+def filled(students, solved):
+    """Returns the students' notebook with the solutions written in place of its stubs."""
+    book = copy.deepcopy(students)
+    for cell, source in zip(book.cells, solved.cells, strict=True):
+        for lines in solutions(source.source, source.id):
+            indent = re.match(r"\s*", lines[0])[0]
+            stub = "\n".join(indent + line for line in STUBS[cell.cell_type])
+            cell.source = cell.source.replace(stub, "\n".join(lines), 1)
+    return book
 
 
 def solutions(source, name):

@@ -1,6 +1,5 @@
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -16,7 +15,6 @@ import torch
 from nbclient import NotebookClient
 
 from lesson.pictures import CAPTIONS
-from release.students import make_students_notebook
 from tests import notebook
 from training.curves import read_curves
 
@@ -90,51 +88,6 @@ DETAILS = r"<details>.*?</details>"
 def test_outputs_name_no_path_of_a_machine():
     text = notebook.PATH.read_text(encoding="utf-8")
     assert not re.search(r"/(root|home|Users|work|tmp)/|site-packages|@@", text)
-
-
-# what nbgrader makes of it
-
-
-@pytest.fixture(scope="module")
-def assignment(tmp_path_factory):
-    """What nbgrader's own program makes of the solved notebook for students."""
-    course = tmp_path_factory.mktemp("course")
-    (course / "source" / "a2c").mkdir(parents=True)
-    shutil.copy(notebook.PATH, course / "source" / "a2c")
-    command = [sys.executable, "-m", "nbgrader", "generate_assignment", "a2c", "--no-db"]
-    subprocess.run(command, cwd=course, check=True, capture_output=True, text=True)
-    return nbformat.read(course / "release" / "a2c" / notebook.PATH.name, as_version=4)
-
-
-def test_nbgrader_makes_the_students_notebook(assignment):
-    sources = notebook.cells(assignment)
-    for name in notebook.TASKS:
-        compile(sources[name], name, "exec")
-        assert "SOLUTION" not in sources[name] and "NotImplementedError" in sources[name]
-    assert "reward_mean_100" not in sources["curves-comments"]
-    assert len(assignment.cells) == len(notebook.read().cells)
-
-
-def test_nbgrader_makes_the_notebook_that_is_released(assignment):
-    released = make_students_notebook(notebook.read())
-    for ours, theirs in zip(released.cells, assignment.cells, strict=True):
-        fields = dict(theirs.metadata.get("nbgrader", {}))
-        fields.pop("checksum", None)
-        assert (ours.id, ours.source) == (theirs.id, theirs.source)
-        assert ours.metadata.get("nbgrader", {}) == fields
-
-
-def test_the_fields_of_nbgrader_are_true():
-    for cell in notebook.read().cells:
-        fields = cell.metadata.get("nbgrader", {})
-        solution = "BEGIN SOLUTION" in cell["source"]
-        check = "checks.check_" in cell["source"] and cell["id"].endswith("-check")
-        assert bool(fields) == (solution or check), cell["id"]
-        if fields:
-            assert fields["grade_id"] == cell["id"] and fields["cell_type"] == cell.cell_type
-            assert fields["solution"] == solution and fields["locked"] == check
-            assert fields["grade"] == (check or cell.cell_type == "markdown")
-            assert ("points" in fields) == fields["grade"]
 
 
 # the figures in the text

@@ -173,7 +173,9 @@ def _device(missing):
 
 def _room():
     """Yields rows on memory and disk."""
-    free = {"disk": shutil.disk_usage(os.environ.get("A2C_OUT", ".")).free}
+    out = Path(os.environ.get("A2C_OUT", ".")).resolve()
+    there = next(folder for folder in (out, *out.parents) if folder.exists())
+    free = {"disk": shutil.disk_usage(there).free}
     with contextlib.suppress(ImportError):
         import psutil
 

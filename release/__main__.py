@@ -10,10 +10,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import nbformat
+
 from grading.verdicts import check_notebook
 from lesson.assignment import AssignmentError
 from release import ReleaseError
-from release.assigned import bring_up_to_date
+from release.assigned import GRADED, bring_up_to_date
 from release.kit import NOTEBOOK, ROOT, build
 
 
@@ -47,8 +49,17 @@ def _prove(folder):
     for path, wanted in ((folder / NOTEBOOK, False), (ROOT / NOTEBOOK, True)):
         for task, verdict in check_notebook(path).items():
             if (verdict.result == "passed") != wanted:
-                told = verdict.message or verdict.result
-                raise ReleaseError(f"{path}: the check of {task}: {told}: do not hand it out")
+                told = "fails on the solution" if wanted else "passes on the stub"
+                reason = f" ({verdict.message or verdict.result})" if wanted else ""
+                where = f"{NOTEBOOK}, cell {GRADED[task]}, line {_line(path, GRADED[task])}"
+                raise ReleaseError(f"{where}: this check {told}{reason}: nothing was released")
+
+
+def _line(path, name):
+    """Returns the line of a cell in which it calls its check."""
+    (cell,) = (cell for cell in nbformat.read(path, as_version=4).cells if cell.id == name)
+    before, *_ = cell.source.partition("checks.check_")
+    return before.count("\n") + 1
 
 
 if __name__ == "__main__":

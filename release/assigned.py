@@ -7,7 +7,7 @@ import nbformat
 from benchmarks.report import filled, table
 from lesson.assignment import read_assignment, title
 
-__all__ = ["bring_up_to_date", "texts"]
+__all__ = ["GRADED", "bring_up_to_date", "texts"]
 
 NOTEBOOK = "a2c_assignment.ipynb"
 READMES = ("README.md", "release/students.md")

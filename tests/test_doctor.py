@@ -73,6 +73,11 @@ def test_a_missing_package_is_named_and_what_needs_it_is_not_measured(rows, monk
     assert told["speed"].note == "mend what is marked above first" and "ROM" not in told
 
 
+def test_a_folder_that_a_run_has_yet_to_make_is_measured(rows, tmp_path, monkeypatch):
+    monkeypatch.setenv("A2C_OUT", str(tmp_path / "not" / "yet"))
+    assert not rows()["disk"].mend
+
+
 def test_a_full_disk_and_a_full_memory_must_be_mended(rows, monkeypatch):
     monkeypatch.setattr(doctor, "LEAST", {"memory": 1e6, "disk": 1e6})
     told = rows()

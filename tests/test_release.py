@@ -1,17 +1,21 @@
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import nbformat
 import pytest
 import torch
+from nbclient import NotebookClient
 
 import release.__main__
 from grading.check import TASKS
+from grading.verdicts import Verdict
 from release import ReleaseError, kit, leaks, students
 from release.assigned import bring_up_to_date
 from release.fit import problems
@@ -264,6 +268,26 @@ def test_a_folder_that_is_no_kit_is_not_replaced(released, tmp_path):
     assert (tmp_path / "a2c" / "thesis.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    ("stub", "solution", "says"),
+    [
+        ("passed", "passed", "cell policy-check, line 2: this check passes on the stub: nothing"),
+        ("failed", "not reached", r"line 2: this check fails on the solution \(not reached\)"),
+    ],
+)
+def test_a_check_that_proves_nothing_stops_the_release(
+    stub, solution, says, tmp_path, monkeypatch, capsys
+):
+    def check_notebook(path):
+        own = solution if path == notebook.PATH else stub
+        others = "passed" if path == notebook.PATH else "failed"
+        return {task: Verdict(own if task == "Policy" else others) for task in TASKS}
+
+    monkeypatch.setattr(release.__main__, "check_notebook", check_notebook)
+    assert release.__main__.main(["--out", str(tmp_path / "out")]) == 1
+    assert re.search(says, capsys.readouterr().err) and not (tmp_path / "out").exists()
+
+
 # what an instructor changes
 
 CHANGED = {
@@ -312,11 +336,31 @@ def test_a_wrong_assignment_is_one_line_and_nothing_is_written(tmp_path, monkeyp
 def test_the_kit_checks_a_solution_in_an_empty_folder_and_refuses_stubs(released, tmp_path):
     folder = tmp_path / "a2c"
     shutil.unpack_archive(released[1], tmp_path)
-    shutil.copy(notebook.PATH, folder / "solved.ipynb")
+    book = nbformat.read(folder / kit.NOTEBOOK, as_version=4)
+    nbformat.write(students.filled(book, notebook.read()), folder / "filled.ipynb")
     command = [sys.executable, "-m", "grading", "check"]
     told = {
         name: subprocess.run([*command, name], cwd=folder, capture_output=True, text=True)
-        for name in ("solved.ipynb", kit.NOTEBOOK)
+        for name in ("filled.ipynb", kit.NOTEBOOK)
     }
-    assert told["solved.ipynb"].stdout.split("\n")[:-1] == [f"{task}: passed" for task in TASKS]
+    assert told["filled.ipynb"].stdout.split("\n")[:-1] == [f"{task}: passed" for task in TASKS]
     assert told[kit.NOTEBOOK].returncode == 1 and "passed" not in told[kit.NOTEBOOK].stdout
+
+
+@pytest.mark.slow
+def test_the_round_trip_runs_from_the_first_cell_to_the_hand_in(released, tmp_path):
+    folder = tmp_path / "a2c"
+    shutil.unpack_archive(released[1], tmp_path)
+    book = nbformat.read(folder / kit.NOTEBOOK, as_version=4)
+    environment = {**os.environ, "A2C_MINUTES": "0.2", "A2C_CATCH_STEPS": "500", "A2C_DRIVE": ""}
+    client = NotebookClient(
+        students.filled(book, notebook.read()),
+        timeout=600,
+        resources={"metadata": {"path": folder}},
+    )
+    client.execute(env={**environment, "A2C_OUT": str(tmp_path / "out")})
+    with zipfile.ZipFile(tmp_path / "out" / "hand-in.zip") as package:
+        assert {"weights.pt", "manifest.json", "assignment.json"} <= set(package.namelist())
+    assert {path.name for path in folder.iterdir()} - {"__pycache__"} == {
+        path.name for path in released[0].iterdir()
+    } - {"__pycache__"}

@@ -1,7 +1,11 @@
-"""Finds the notebook in a hand-in: nothing in an archive is believed to be well formed."""
+"""Unpacks a hand-in and finds its notebook: nothing in an archive is believed to be well formed."""
 
 import contextlib
+import re
+import shutil
+import stat
 import tempfile
+import unicodedata
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -20,8 +24,8 @@ def unpacked(path):
         path: An .ipynb, which is given back, or a .zip, which is unpacked into a temporary folder.
 
     Raises:
-        ValueError: If the archive is broken or too large, would write outside its folder, or does
-            not hold one notebook.
+        ValueError: If the archive is broken, encrypted or too large, holds a link or two files of
+            one name, would write outside its folder, or does not hold one notebook.
     """
     if path.suffix.lower() != ".zip" and not zipfile.is_zipfile(path):
         yield path
@@ -29,49 +33,90 @@ def unpacked(path):
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         try:
             with zipfile.ZipFile(path) as archive:
-                name = _extract(archive, path.name, folder)
-        except ValueError:
-            raise
+                name = _extract(archive, path.name, Path(folder))
+        except _Refused as e:
+            raise ValueError(f"{path.name} {e}") from None
         except Exception as e:  # what zipfile raises differs from one broken file to the next
             raise ValueError(
-                f"{path.name} cannot be unpacked ({type(e).__name__}: {e}): pack it again"
+                f"{path.name} cannot be unpacked ({type(e).__name__}: {_shown(e)}): pack it again"
             ) from e
         yield Path(folder, name)
 
 
+class _Refused(Exception):
+    """What an archive holds or would do; the sentence begins with its name."""
+
+
 def _extract(archive, name, folder):
-    """Unpacks an archive; returns its notebook's name."""
+    """Unpacks an archive; returns its notebook's path in the folder."""
     entries = archive.infolist()
     size = sum(entry.file_size for entry in entries)
     if len(entries) > MOST_ENTRIES or size > MOST_BYTES:
-        raise ValueError(
-            f"{name} holds {len(entries):,} entries of {size / 1e6:,.0f} MB, at most "
-            f"{MOST_ENTRIES:,} of {MOST_BYTES / 1e6:,.0f} MB are expected: unzip it yourself"
+        raise _Refused(
+            f"holds {len(entries):,} entries of {size / 1e6:,.0f} MB, at most {MOST_ENTRIES:,} of "
+            f"{MOST_BYTES / 1e6:,.0f} MB are expected: unzip it yourself"
         )
-    for entry in entries:
-        place = PurePosixPath(entry.filename.replace("\\", "/"))
-        if place.is_absolute() or ".." in place.parts or ":" in entry.filename:
-            raise ValueError(
-                f"{name} would write {entry.filename!r} outside its folder: nothing was unpacked"
-            )
-    notebook = _notebook(name, [entry.filename for entry in entries if not entry.is_dir()])
-    archive.extractall(folder)
+    places = _places([entry for entry in entries if not entry.is_dir()])
+    notebook = _notebook(places)
+    for place, entry in places.items():
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        with archive.open(entry) as packed, open(folder / place, "xb") as file:
+            shutil.copyfileobj(packed, file)
+            if file.tell() != entry.file_size:
+                raise _Refused(f"holds only a part of {_shown(place)}: pack it again")
     return notebook
 
 
-def _notebook(archive, names):
+def _places(entries):
+    """Returns {path in the folder: entry}; none leads outside, and no two are one file."""
+    places, seen = {}, set()
+    for entry in entries:
+        name = _name(entry)
+        place = PurePosixPath(name.replace("\\", "/"))
+        if place.is_absolute() or ".." in place.parts or re.search(r"^\w:|[\0\r\n]", name):
+            raise _Refused(f"would write {_shown(name)} outside its folder: nothing was unpacked")
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG):
+            raise _Refused(f"holds {_shown(name)}, which is no plain file: pack it again without")
+        if entry.flag_bits & 1:
+            raise _Refused("is encrypted: pack it again without a password")
+        same = unicodedata.normalize("NFC", str(place)).casefold()  # to some file system
+        if same in seen:
+            raise _Refused(f"holds {_shown(name)} twice: pack it again with one of them")
+        seen.add(same)
+        places[place] = entry
+    return places
+
+
+def _name(entry):
+    """Returns an entry's name, read as what wrote it: UTF-8, or Windows' Russian code pages."""
+    if entry.flag_bits & 0x800:
+        return entry.filename
+    raw = entry.filename.encode("cp437")
+    with contextlib.suppress(UnicodeDecodeError):
+        return raw.decode("utf-8")
+    drawn = any(0xB0 <= byte < 0xE0 for byte in raw)  # lines in cp866, capitals in cp1251
+    return raw.decode("cp1251" if drawn else "cp866", errors="replace")
+
+
+def _shown(text):
+    """Returns anybody's text on one line, quoted, and not too long."""
+    return ascii(str(text))[:200] if not str(text).isprintable() else repr(str(text)[:200])
+
+
+def _notebook(places):
     """Chooses the notebook of the hand-in, the one nearest to the top if it has the kit's name."""
-    found = [PurePosixPath(name) for name in names if name.lower().endswith(".ipynb")]
+    found = [path for path in places if path.suffix.lower() == ".ipynb"]
     found = [path for path in found if not any(_is_aside(part) for part in path.parts)]
     named = [path for path in found if path.name == NOTEBOOK]
     depth = min((len(path.parts) for path in named), default=0)
     chosen = [path for path in named if len(path.parts) == depth] or found
     if len(chosen) != 1:
-        listed = ", ".join(map(str, chosen[:5])) or "none"
-        raise ValueError(
-            f"{archive} holds {len(chosen)} notebooks ({listed}), expected one: name it {NOTEBOOK}"
+        listed = ", ".join(_shown(path) for path in chosen[:5]) or "none"
+        raise _Refused(
+            f"holds {len(chosen)} notebooks ({listed}), expected one: name it {NOTEBOOK}"
         )
-    return str(chosen[0])
+    return chosen[0]
 
 
 def _is_aside(part):

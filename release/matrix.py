@@ -11,6 +11,7 @@ import datetime
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,6 +46,7 @@ STAND_IN = {  # for what Colab's runtime brings; its kernel has imported google.
     "google/colab/drive.py": "mount = print",
     "google/colab/files.py": """
 import shutil
+import signal
 
 download = print
 
@@ -65,6 +67,7 @@ def main(arguments=None):
     """Tries the environments that were asked for; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(ENVIRONMENTS))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends what runs, too
     names = parser.parse_args(arguments).names or list(ENVIRONMENTS)
     if unknown := set(names) - set(ENVIRONMENTS):
         parser.error(f"{min(unknown)} is no environment: expected {', '.join(ENVIRONMENTS)}")

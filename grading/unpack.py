@@ -21,16 +21,20 @@ def unpacked(path):
     """Gives the notebook of a hand-in, while its files are there.
 
     Args:
-        path: An .ipynb, which is given back, or a .zip, which is unpacked into a temporary folder.
+        path: A .zip, which is unpacked into a temporary folder, or an .ipynb, which is copied there
+            with the modules that lie beside it.
 
     Raises:
         ValueError: If the archive is broken, encrypted or too large, holds a link or two files of
             one name, would write outside its folder, or does not hold one notebook.
     """
-    if path.suffix.lower() != ".zip" and not zipfile.is_zipfile(path):
-        yield path
-        return
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        if path.suffix.lower() != ".zip" and not zipfile.is_zipfile(path):
+            for file in (path, *path.parent.glob("*.py")):
+                if file.is_file():
+                    shutil.copy(file, folder)
+            yield Path(folder, path.name)
+            return
         try:
             with zipfile.ZipFile(path) as archive:
                 name = _extract(archive, path.name, Path(folder))

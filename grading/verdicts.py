@@ -4,9 +4,12 @@ Nothing that the process gives is believed to be well formed, and it may end at 
 ended it, a cell or the check of a task, is then left out, and it runs again for the other tasks.
 """
 
+import contextlib
 import json
 import os
 import secrets
+import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -21,6 +24,7 @@ import torch
 
 from grading.check import INPUTS, TASKS, TOGETHER, judge_task
 from grading.notebook import code_cells
+from grading.sandbox import NO_WALL
 from grading.unpack import unpacked
 from grading.watched import LIMITS, watch
 from tests.checks.expected import RELEASED_SEEDS, read_expected
@@ -40,12 +44,13 @@ class Verdict(NamedTuple):
     message: str = ""
 
 
-def check_notebook(path, limits=LIMITS):
+def check_notebook(path, limits=LIMITS, wall=NO_WALL):
     """Checks every task of a notebook.
 
     Args:
         path: An .ipynb, beside which its own modules lie, or a .zip that holds both.
         limits: `watched.Limits`: what the cells may take.
+        wall: The `sandbox.Wall` that they run behind.
 
     Returns:
         {task: Verdict}, in the tasks' order.
@@ -57,7 +62,7 @@ def check_notebook(path, limits=LIMITS):
         draws = _draw()
         threading.Thread(target=_load_optimizers, daemon=True).start()
         cells = code_cells(notebook.read_bytes(), notebook.name)
-        told = _run(cells, draws, notebook.parent, limits)
+        told = _run(cells, draws, notebook.parent, limits, wall)
         return _judge(told, draws)
 
 
@@ -115,7 +120,7 @@ class _Told(NamedTuple):
     seen: dict  # (task, seed): what was observed, as `_read` gives it
 
 
-def _run(cells, draws, folder, limits):
+def _run(cells, draws, folder, limits, wall):
     """Runs the cells until they come to an end, each time without what ended them before."""
     left_out, raised, seen, told = {}, {}, {}, None
     started = time.monotonic()
@@ -125,7 +130,7 @@ def _run(cells, draws, folder, limits):
         rest = limits._replace(total=limits.total - (time.monotonic() - started))
         if told and rest.total < 1:
             break
-        told = _run_once(cells, draws, folder, left_out, rest)
+        told = _run_once(cells, draws, folder, left_out, rest, wall)
         raised, seen = {**raised, **told.raised}, {**seen, **told.seen}
     for culprit, ending in {**left_out, told.culprit: told.ending}.items():
         task = culprit.removeprefix("the check of ")
@@ -136,25 +141,36 @@ def _run(cells, draws, folder, limits):
     return told._replace(raised=raised, ending=ending, seen=seen)
 
 
-def _run_once(cells, draws, folder, left_out, limits):
+def _run_once(cells, draws, folder, left_out, limits, wall):
     """Runs the cells in a process that writes into a folder of its own, thrown away."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        out, own = Path(name), Path(name, "own")  # a notebook may clear the folder of its run
-        own.mkdir()
+    with _scratch() as out:
+        (out / "own").mkdir()  # a notebook may clear the folder of its run
         _write_inputs(out / "inputs.npz", draws)
         seeds = {task: [*seeds] for task, seeds in draws.items()}
         order = out / "order.json"
         order.write_text(json.dumps(dict(cells=cells, seeds=seeds, left_out=left_out)))
         command = [sys.executable, "-m", "grading.cells", str(order), str(folder)]
-        threads = {"OMP_NUM_THREADS": "1"}  # that wait for each other cost half the time
-        environment = {**threads, **os.environ, "A2C_OUT": str(own), "MPLBACKEND": "agg"}
-        told = _collected(watch(command, environment, limits))
+        command = wall.wrap(command, [folder], out)
+        told = _collected(watch(command, wall.environment(out), out, limits))
         seen = {
             (task, seed): _read(out / f"{task}-{seed}.npz", _largest(task))
             for task in told.raised
             for seed in draws[task]
         }
         return told._replace(seen=seen)
+
+
+@contextlib.contextmanager
+def _scratch():
+    """A folder that may be filled with anything, thrown away."""
+    folder = tempfile.mkdtemp()
+    try:
+        yield Path(folder)
+    finally:
+        if os.name == "posix":  # rm goes as deep as folders go, shutil does not
+            subprocess.run(["rm", "-rf", folder], stderr=subprocess.DEVNULL)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _collected(messages):

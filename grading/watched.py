@@ -1,7 +1,7 @@
 """Runs a process that may do anything, within limits, and leaves nothing of it behind.
 
 The process writes messages to its standard output, a JSON object a line. The limits keep a careless
-or broken notebook from a grader's machine; they are no wall against one that means harm.
+or broken notebook from a grader's machine; a wall against one that means harm is in `sandbox`.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ __all__ = ["LIMITS", "Limits", "watch"]
 ROOT = Path(__file__).parent.parent
 MARK = "A2C_CHECK"  # set for the process and all that it starts, however far they move away
 LINE = 65_536  # bytes of a message
+DEEPEST = 20  # folders in each other
 INTERVAL = 0.1  # seconds between two looks at the process
 
 
@@ -33,17 +34,20 @@ class Limits(NamedTuple):
     cell: float = 60.0  # seconds from one message that begins something to the next
     memory: float = 4.0  # GiB resident, children included
     output: int = 1_000_000  # bytes of its standard error that are kept, the last ones
+    threads: int = 256  # of it and its children together
+    written: int = 256 * 2**20  # bytes of files, each counted as 4 KiB at least
 
 
 LIMITS = Limits()
 
 
-def watch(command, environment, limits=LIMITS):
+def watch(command, environment, out, limits=LIMITS):
     """Runs a command in the kit's folder until it ends, says so, or is over a limit.
 
     Args:
         command: Program and arguments.
         environment: {name: value}.
+        out: The folder that it may write to.
         limits: What it may take.
 
     Yields:
@@ -60,7 +64,7 @@ def watch(command, environment, limits=LIMITS):
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    watched = _Watched(process, mark, limits)
+    watched = _Watched(process, mark, out, limits)
     try:
         for message in watched.messages():
             yield message
@@ -74,8 +78,8 @@ def watch(command, environment, limits=LIMITS):
 class _Watched:
     """A running process, the threads that read it, and the clock."""
 
-    def __init__(self, process, mark, limits):
-        self.process, self.mark, self.limits = process, mark, limits
+    def __init__(self, process, mark, out, limits):
+        self.process, self.mark, self.out, self.limits = process, mark, out, limits
         self.lines, self.output = queue.Queue(1000), bytearray()
         self.closed = threading.Event()
         self.threads = [
@@ -123,6 +127,11 @@ class _Watched:
             return f"the notebook ran longer than {self.limits.total:g} s, at last {self.now}"
         if _is_larger(self.process.pid, self.limits.memory * 2**30):
             return f"{self.now} took more than {self.limits.memory:g} GiB of memory"
+        if _threads(self.process.pid) > self.limits.threads:
+            return f"{self.now} started more than {self.limits.threads} threads"
+        if _written(self.out, self.limits.written) > self.limits.written:
+            most = f"{self.limits.written / 2**20:g} MiB"
+            return f"{self.now} wrote more than {most}, or {DEEPEST} folders into each other"
         return ""
 
     def _told_end(self):
@@ -167,6 +176,29 @@ def _is_larger(pid, limit):
     """Says whether a process and its children take more memory; what they share counts once."""
     family = _tree(pid)
     return _total(family, "memory_info") > limit and _total(family, "memory_full_info") > limit
+
+
+def _threads(pid):
+    total = 0
+    for process in _tree(pid):
+        with contextlib.suppress(psutil.Error):
+            total += process.num_threads()
+    return total
+
+
+def _written(folder, enough):
+    """Returns the bytes of the files below a folder, each at least a block; stops at enough."""
+    total, folders = 0, [(os.fspath(folder), 0)]
+    while folders and total <= enough:
+        place, depth = folders.pop()
+        with contextlib.suppress(OSError), os.scandir(place) as entries:
+            for entry in entries:
+                total += max(entry.stat(follow_symlinks=False).st_size, 4096)
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append((entry.path, depth + 1))
+                if total > enough or depth > DEEPEST:
+                    return enough + 1
+    return total
 
 
 def _tree(pid):

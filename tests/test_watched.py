@@ -65,22 +65,24 @@ def environ(process):
         ("import signal; signal.signal(15, lambda *a: 0)\nwhile True: pass", QUICK, "than 1 s"),
     ],
 )
-def test_watch_ends_a_process_with_all_that_it_started_and_says_why(code, limits, ending, left):
+def test_watch_ends_a_process_with_all_that_it_started_and_says_why(
+    code, limits, ending, left, tmp_path
+):
     started = time.monotonic()
-    *_, last = watch([sys.executable, "-c", BEGIN + code], dict(os.environ), limits)
+    *_, last = watch([sys.executable, "-c", BEGIN + code], dict(os.environ), tmp_path, limits)
     assert ending in last["ending"]
     assert time.monotonic() - started < limits.total + 10
     assert left() == []
 
 
-def test_watch_hears_what_a_process_says_and_believes_its_end(left):
+def test_watch_hears_what_a_process_says_and_believes_its_end(left, tmp_path):
     code = 'print("no json")\nprint("[1]")\nprint(\'{"ending": ""}\', flush=True)\nwhile True: pass'
-    messages = list(watch([sys.executable, "-c", code], dict(os.environ), QUICK))
+    messages = list(watch([sys.executable, "-c", code], dict(os.environ), tmp_path, QUICK))
     assert messages == [{}, {}, {"ending": ""}] and left() == []
 
 
-def test_watch_keeps_the_end_of_the_output():
+def test_watch_keeps_the_end_of_the_output(tmp_path):
     code = "import sys; sys.stderr.write('first' + 'x' * 500_000 + '\\nlast words'); sys.exit(2)"
     limits = QUICK._replace(output=8)
-    *_, last = watch([sys.executable, "-c", code], dict(os.environ), limits)
+    *_, last = watch([sys.executable, "-c", code], dict(os.environ), tmp_path, limits)
     assert last["ending"] == "the start ended the process (exit status 2), after: st words"

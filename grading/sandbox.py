@@ -1,0 +1,199 @@
+"""The wall between a student's code and the grader's machine: the strongest that works here.
+
+A wall is found by trying it: a process behind it must write where it may, and must not read a file
+of the grader's, reach the network, start a process, or see another one. Limits of time, memory,
+threads and files are kept by `watched`.
+"""
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["NO_WALL", "WALLS", "NoWall", "Wall", "find_wall"]
+
+ROOT = Path(__file__).parent.parent
+KIT = [  # what students have, too: no reference, no right answers, no run
+    *("atari_wrappers.py", "env_batch.py", "runners.py", "assignment.json", "requirements.txt"),
+    *("training", "lesson", "tests/__init__.py", "tests/checks"),
+]
+SYSTEM = [  # what a program needs of the machine to run at all
+    *("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/alternatives", "/etc/fonts"),
+    *("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime"),
+]
+SIZES = {"/tmp": 512 * 2**20, "/dev/shm": 64 * 2**20}  # bytes of the folders in memory
+MENDS = """There is no wall on this machine between a student's code and your files:
+{tried}
+{mend}
+Or, on a machine that holds nothing you could miss: --unsafe-no-sandbox."""
+UBUNTU = """Ubuntu forbids it to bubblewrap; allow it:
+  printf 'abi <abi/4.0>,\\ninclude <tunables/global>\\nprofile bwrap /usr/bin/bwrap \
+flags=(unconfined) {\\n  userns,\\n}\\n' | sudo tee /etc/apparmor.d/bwrap
+  sudo systemctl reload apparmor"""
+DOCKER = """Docker forbids it to bubblewrap; start the container with
+  --security-opt seccomp=unconfined --security-opt systempaths=unconfined"""
+INSTALL = """Install one:
+  sudo apt install bubblewrap      (or your system's package of that name)
+  python -m pip install -r grading/requirements.txt      (Linux 5.13 or newer)"""
+ELSEWHERE = """Walls need Linux. Grade in a container, from this folder:
+  docker run --rm -it -v "$PWD":/kit:ro -v "$PWD/graded":/graded -w /kit \\
+    --security-opt seccomp=unconfined python:3.11 bash"""
+
+
+class NoWall(Exception):
+    """No wall works here; the message says what was tried, and the mend for this system."""
+
+
+class Wall(NamedTuple):
+    """A way to run a command."""
+
+    name: str
+    wrap: Callable  # (command, folders to read, folder to write) -> command
+    hides: bool = True  # the grader's environment
+
+    def environment(self, out):
+        """Returns the whole environment of a process.
+
+        Args:
+            out: The folder that it may write to.
+        """
+        home = str(out / "own")
+        own = {"A2C_OUT": home, "MPLBACKEND": "agg"}
+        own["OMP_NUM_THREADS"] = "1"  # threads that wait for each other cost half the time
+        if not self.hides:
+            return {**os.environ, **own}
+        own |= {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "LANG": "C.UTF-8"}
+        own |= {"USER": "student", "HOME": home, "TMPDIR": home, "PYTHONDONTWRITEBYTECODE": "1"}
+        return own
+
+
+@functools.cache
+def find_wall():
+    """Returns the strongest Wall that works here.
+
+    Raises:
+        NoWall: If none does.
+    """
+    tried = []
+    for wall in WALLS:
+        if (problem := _problem(wall)) is None:
+            return wall
+        tried.append(f"  {wall.name}: {problem}")
+    raise NoWall(MENDS.format(tried="\n".join(tried), mend=_mend()))
+
+
+# the walls
+
+
+def _bubblewrap(command, read, write, proc):
+    """Returns a command in namespaces of its own, with a read-only system and no network."""
+    program = shutil.which("bwrap") or "bwrap"
+    walled = [program, "--unshare-user", "--unshare-all", "--disable-userns", "--die-with-parent"]
+    walled += ["--new-session", "--cap-drop", "ALL", "--uid", "65534", "--gid", "65534"]
+    walled += ["--proc", "/proc"] if proc else []
+    walled += ["--dev", "/dev"]
+    for place, size in SIZES.items():
+        walled += ["--size", str(size), "--tmpfs", place]
+    for path in _readable(read):
+        walled += ["--ro-bind", path, path]
+    walled += ["--bind", str(write), str(write), "--chdir", str(ROOT)]
+    return [*walled, "--", *_limited({}), *command]
+
+
+def _landlock(command, read, write):
+    """Returns a command that may open these folders alone, and ask the kernel for little."""
+    rules = {"read": _readable(read), "list": [str(ROOT)], "write": str(write)}
+    return [*_limited(rules), *command]
+
+
+def _limited(rules):
+    """Returns the beginning of a command whose process gives itself limits and rules first."""
+    return [sys.executable, "-I", str(ROOT / "grading" / "walled.py"), json.dumps(rules)]
+
+
+def _readable(more):
+    """Returns what a process may read: the system, Python, the kit that students have, and more."""
+    own = sorted(str(path) for path in (ROOT / "grading").glob("*.py"))
+    wanted = [*SYSTEM, sys.base_prefix, sys.prefix, *(str(ROOT / name) for name in KIT), *own]
+    return [path for path in (*wanted, *map(str, more)) if Path(path).exists()]
+
+
+WALLS = [  # the strongest first
+    Wall("bubblewrap", functools.partial(_bubblewrap, proc=True)),
+    Wall("bubblewrap without /proc", functools.partial(_bubblewrap, proc=False)),
+    Wall("Landlock and seccomp", _landlock),
+]
+NO_WALL = Wall("none", lambda command, read, write: command, hides=False)
+
+
+# trying one
+
+TRY = """
+import os, pathlib, signal, socket, sys
+secret, out, other = sys.argv[1:]
+pathlib.Path(out, "written").write_text("x")
+def is_open(what, reach):
+    try:
+        reach()
+    except OSError:
+        return
+    sys.exit(what + " is open")
+is_open("a file of the grader's", lambda: open(secret).read())
+def connect():
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("192.0.2.1", 9))  # sends nothing
+is_open("the network", connect)
+is_open("a process of its own", os.fork)
+for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
+    try:
+        found = secret.encode() in path.read_bytes()
+    except OSError:
+        continue
+    if found:
+        sys.exit("the environment of other processes is open")
+try:
+    os.kill(int(other), signal.SIGKILL)
+except OSError:
+    pass
+"""
+
+
+def _problem(wall):
+    """Returns why a wall does not work here, None where it does."""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as out:
+        secret = Path(folder, "secret")
+        secret.write_text("", encoding="utf-8")
+        idle = [sys.executable, "-I", "-c", "input()"]
+        with subprocess.Popen(idle, stdin=subprocess.PIPE, env={"SECRET": str(secret)}) as other:
+            inner = [sys.executable, "-I", "-c", TRY, str(secret), out, str(other.pid)]
+            problem = _failure(wall.wrap(inner, [], Path(out)), wall.environment(Path(out)))
+            if other.poll() is not None:
+                problem = "other processes can be ended"
+            other.kill()
+        written = Path(out, "written").exists()
+        return problem if problem or written else "its folder cannot be written to"
+
+
+def _failure(command, environment):
+    """Returns the last line of what a command that fails says, None where it does not fail."""
+    ways = dict(stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    try:
+        done = subprocess.run(command, cwd=ROOT, env=environment, **ways)
+    except (OSError, subprocess.TimeoutExpired) as e:
+        return str(e)
+    lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+    return lines[-1] if done.returncode else None
+
+
+def _mend():
+    if sys.platform != "linux":
+        return ELSEWHERE
+    restricted = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+    if restricted.exists() and restricted.read_text().strip() == "1" and shutil.which("bwrap"):
+        return UBUNTU
+    return DOCKER if Path("/.dockerenv").exists() and shutil.which("bwrap") else INSTALL

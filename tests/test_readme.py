@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import evaluation, figures, report, study, throughput
 from lesson.assignment import read_assignment
+from release import matrix
 from release.assigned import texts as texts_of_assignment
 from tests import notebook
 from tests.checking import SETTINGS
@@ -31,6 +32,7 @@ def printed():
     assigned = texts_of_assignment(read_assignment())
     texts[README] |= {"speed": throughput.line(speeds)}
     texts[README] |= {name: assigned[name] for name in ("heading", "marks")}
+    texts[README] |= {"matrix": matrix.render(json.loads(read(matrix.RESULTS)))}
     texts[figures.PAGE] |= evaluation.render(json.loads(read(evaluation.FIGURES)))
     texts[throughput.PAGE] = {"tables": throughput.render(speeds)}
     texts[study.PAGE] = {"study": study.render(json.loads(read(study.FIGURES)))}

@@ -21,6 +21,7 @@ ALLOWED = [  # beside the notebook and the students' README; paths or patterns b
     *("LICENSE", "requirements.txt", "assignment.json", "atari_wrappers.py", "env_batch.py"),
     *("runners.py", "training/*.py", "lesson/*.py", "lesson/reference_run.json"),
     *("tests/__init__.py", "tests/checks/*.py", "tests/checks/expected.npz", "grading/*.py"),
+    "grading/requirements.txt",
     "img/reference/curve.png",
 ]
 LARGEST = 1_000_000  # bytes of the .zip

@@ -17,6 +17,20 @@ def pytest_configure(config):
     os.environ["A2C_OUT"] = folder.name
 
 
+@pytest.fixture(scope="session", autouse=True)
+def wall():
+    """Lets `grading check` go without a sandbox on a machine that has none."""
+    from grading import sandbox
+
+    try:
+        sandbox.find_wall()
+    except sandbox.NoWall:
+        from grading import __main__
+
+        __main__.find_wall = lambda: sandbox.NO_WALL
+    yield
+
+
 def pytest_xdist_auto_num_workers():
     return os.cpu_count() + 1  # tests that wait for processes leave a core to others
 

@@ -86,6 +86,8 @@ def _add_pack(commands):
     out = Path(os.environ.get("A2C_OUT", "."))
     pack.add_argument("--out", type=Path, default=out, help="what the run wrote to (%(default)s)")
     pack.add_argument("--run", default="first-run", help="its name below logs (%(default)s)")
+    pack.add_argument("--name", default="", help="yours, as your course knows you")
+    pack.add_argument("--group", default="", help="yours, if your course has groups")
     pack.set_defaults(run_command=_pack, parser=pack)
 
 
@@ -94,7 +96,8 @@ def _pack(options):
 
     run = options.out / "logs" / options.run
     try:
-        archive, rows, score = hand_in(options.notebook, options.out, run)
+        named = options.name, options.group
+        archive, rows, score = hand_in(options.notebook, options.out, run, *named)
     except FileNotFoundError as e:
         options.parser.error(str(e))
     print(report(archive, rows, score))

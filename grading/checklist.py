@@ -4,17 +4,20 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from lesson.assignment import read_assignment
 from lesson.pictures import CAPTIONS
+from training.checkpoints import CheckpointStore
 from training.curves import read_curves
 
-__all__ = ["CURVES", "Row", "Score", "checklist", "outlook", "read_score"]
+__all__ = ["CURVES", "Row", "Score", "checklist", "outlook", "plays", "read_score"]
 
 SCORE, GAMES = "Episodes/reward_mean_100", "Episodes/games"
 CURVES = list(CAPTIONS)
 PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp"}
+LARGEST = 50_000_000  # bytes of a file
 FEWEST_WORDS = 10  # of comments: one a curve
 
 
@@ -35,13 +38,14 @@ class Score(NamedTuple):
     games: int  # the fewest games of an environment so far, at most 100
 
 
-def checklist(book, out, run):
+def checklist(book, out, run, name):
     """Goes through the parts of a hand-in.
 
     Args:
         book: The notebook, None where it cannot be read.
         out: The folder of `weights.pt`, `videos/` and `img/`.
         run: The run's folder of event files.
+        name: The student's.
 
     Returns:
         A Row each, and the Score.
@@ -52,13 +56,15 @@ def checklist(book, out, run):
         curves = {}
     score, steps = read_score(curves), _agent_steps(curves, run)
     rows = [
+        _name_row(name),
         *_score_rows(score),
-        _steps_row(steps),
+        _steps_row(steps, out, run),
         _curves_row(curves),
         _videos_row(out, "sampled", "videos/False"),
         _videos_row(out, "greedy", "videos/True"),
-        _pictures_row(out),
+        _pictures_row(out, book),
         _weights_row(out),
+        *_size_rows(out),
         *_notebook_rows(book, steps),
     ]
     return rows, score
@@ -96,11 +102,15 @@ def outlook(score):
     return f"{told} More points: {', '.join(missed)}." if missed else told
 
 
+def _name_row(name):
+    mend = "" if name.strip() else "write your name into this cell, or pack with --name"
+    return Row("name", name.strip() or "none", mend)
+
+
 def _agent_steps(curves, run):
     """Returns how far the run came: by its newest checkpoint, or else by its curves."""
-    names = [path.stem.removeprefix("checkpoint-") for path in Path(run).glob("checkpoint-*.pt")]
-    saved = [int(name) for name in names if name.isdecimal()]
-    return max(saved or [int(steps[-1]) for steps, *_ in curves.values()], default=0)
+    saved = CheckpointStore(Path(run)).newest_step
+    return max([saved] if saved >= 0 else [int(steps[-1]) for steps, *_ in curves.values()] or [0])
 
 
 def _score_rows(score):
@@ -112,8 +122,21 @@ def _score_rows(score):
     yield Row("games", f"at least {score.games} in every environment", mend)
 
 
-def _steps_row(steps):
-    return Row("agent steps", f"{steps:,}", "" if steps else "run the training cell")
+def _steps_row(steps, out, run):
+    """Tells how far the run came, and whether another one came further."""
+    if not steps:
+        return Row("agent steps", "0", "run the training cell")
+    others = [
+        path for path in (out / "logs").glob("*/") if path.name not in (run.name, "reference")
+    ]
+    further = {
+        path.name: reached
+        for path in others
+        if (reached := CheckpointStore(path).newest_step) > steps
+    }
+    name = max(further, key=further.get, default="")
+    mend = f"{name} came further, to {further[name]:,}: pack that run, or delete it" if name else ""
+    return Row("agent steps", f"{steps:,}", mend)
 
 
 def _curves_row(curves):
@@ -127,22 +150,54 @@ def _curves_row(curves):
 
 
 def _videos_row(out, kind, folder):
-    videos = [path for path in (out / folder).rglob("*.mp4") if path.stat().st_size]
+    videos = sorted((out / folder).rglob("*.mp4"))
+    broken = [path.name for path in videos if not plays(path)]
     mend = "" if videos else f"run the cell that records games, it writes to {folder}"
+    if broken:
+        mend = f"{broken[0]} does not play: run the cell that records games again"
     return Row(f"videos, {kind}", f"{len(videos)} in {folder}", mend)
 
 
-def _pictures_row(out):
+def plays(path):
+    """Tells whether a video has a frame to show."""
+    video = cv2.VideoCapture(str(path))
+    try:
+        return video.read()[0]
+    finally:
+        video.release()
+
+
+def _pictures_row(out, book):
     files = (path.relative_to(out / "img") for path in (out / "img").rglob("*"))
     pictures = [p for p in files if p.suffix.lower() in PICTURES and "reference" not in p.parts]
-    mend = "" if pictures else "run the cell that draws the curves, or put screenshots into img"
-    return Row("pictures", f"{len(pictures)} in img", mend)
+    if not pictures:
+        mend = "run the cell that draws the curves, or put screenshots into img"
+        return Row("pictures", "0 in img", mend)
+    drawn = {tag.split("/")[1] for tag in CURVES}
+    text = "\n".join(cell.source for cell in book.cells) if book else ""
+    bare = [
+        path.as_posix()
+        for path in pictures
+        if path.stem not in drawn
+        and not re.search(rf"!\[[^\]\s][^\]]*\]\((\./)?img/{re.escape(path.as_posix())}\)", text)
+    ]
+    mend = f"show it in the notebook: ![what it shows](img/{bare[0]})" if bare else ""
+    return Row("pictures", f"{len(pictures)} in img, {len(bare)} without a caption", mend)
 
 
 def _weights_row(out):
     if (out / "weights.pt").is_file():
         return Row("weights", "weights.pt")
     return Row("weights", "none", "run the training cell to its end, it writes weights.pt")
+
+
+def _size_rows(out):
+    """Yields a row on each file that is too large to be one of the run's."""
+    for folder in ("videos", "img", "weights.pt"):
+        for path in ((out / folder), *(out / folder).rglob("*")):
+            if path.is_file() and (size := path.stat().st_size) > LARGEST:
+                mend = f"expected at most {LARGEST / 1e6:.0f} MB: delete or shorten it"
+                yield Row("large file", f"{path.name}, {size / 1e6:.0f} MB", mend)
 
 
 # the notebook

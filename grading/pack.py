@@ -12,9 +12,11 @@ from tabulate import tabulate
 from grading.checklist import checklist, outlook
 from grading.notebook import NOTEBOOK, parse
 from lesson.assignment import read_assignment
+from training.checkpoints import CheckpointStore
 
-__all__ = ["hand_in", "pack", "report"]
+__all__ = ["MANIFEST", "hand_in", "pack", "report"]
 
+MANIFEST = "hand-in.json"
 SCRIPTS = [
     "assignment.json",
     "manifest.json",
@@ -31,13 +33,15 @@ SCRIPTS = [
 ]
 
 
-def pack(notebook, out, run):
-    """Writes the archive, prints the checklist, and in Colab offers the archive for download.
+def pack(notebook, out, run, name="", group=""):
+    """Prints the checklist, writes the archive, and in Colab offers it for download.
 
     Args:
         notebook: The notebook's path; in Colab it is taken as it is seen, not from the disk.
         out: The folder of all that the run wrote.
         run: The run's folder of event files, below `out`.
+        name: The student's, as the course knows it.
+        group: The student's, where the course has groups.
 
     Returns:
         The path of hand-in.zip, in `out`.
@@ -45,7 +49,7 @@ def pack(notebook, out, run):
     Raises:
         FileNotFoundError: If the notebook or `out` is not there.
     """
-    archive, rows, score = hand_in(notebook, out, run)
+    archive, rows, score = hand_in(notebook, out, run, name, group)
     print(report(archive, rows, score))
     if "google.colab" in sys.modules:
         from google.colab import files
@@ -54,7 +58,7 @@ def pack(notebook, out, run):
     return archive
 
 
-def hand_in(notebook, out, run):
+def hand_in(notebook, out, run, name="", group=""):
     """Writes the archive; arguments as in `pack`; returns its path, the checklist and the Score."""
     out, run = Path(out), Path(run)
     if not out.is_dir():
@@ -64,8 +68,18 @@ def hand_in(notebook, out, run):
         book = parse(source, notebook)
     except ValueError:
         book = None
-    rows, score = checklist(book, out, run)
-    return _write(out / "hand-in.zip", source, _files(Path(notebook).parent, out, run)), rows, score
+    rows, score = checklist(book, out, run, name)
+    kit = Path(notebook).parent
+    told = _manifest(kit, run, name, group)
+    return _write(out / "hand-in.zip", source, told, _files(kit, out, run)), rows, score
+
+
+def _manifest(kit, run, name, group):
+    """Returns what a grader's program reads first: whose hand-in, of which release and run."""
+    told = dict(name=name.strip(), group=group.strip(), run=run.name, release="")
+    if (kit / "manifest.json").is_file():
+        told["release"] = json.loads((kit / "manifest.json").read_text(encoding="utf-8"))["version"]
+    return told | dict(settings=CheckpointStore(run).peek("settings"))
 
 
 def report(archive, rows, score):
@@ -115,11 +129,12 @@ def _below(root, name, pattern="**/*"):
             yield path, str(inside)
 
 
-def _write(archive, source, files):
+def _write(archive, source, told, files):
     """Writes the archive beside an older one, and then in its place."""
     part = archive.with_suffix(".part")
     with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as package:
         package.writestr(NOTEBOOK, source)
+        package.writestr(MANIFEST, json.dumps(told, indent=1, ensure_ascii=False))
         for path, name in files:
             package.write(path, name)
     os.replace(part, archive)

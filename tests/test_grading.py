@@ -4,15 +4,20 @@ import sys
 import types
 import warnings
 import zipfile
+from pathlib import Path
 
+import imageio.v3 as iio
 import nbformat
+import numpy as np
 import pytest
+import torch
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.summary import scalar
 
+from grading import checklist
 from grading.__main__ import main
 from grading.checklist import CURVES, count_words, outlook, read_score
-from grading.pack import hand_in, pack
+from grading.pack import MANIFEST, hand_in, pack
 from grading.verdicts import Verdict
 from tests import notebook
 from tests.checking import SETTINGS
@@ -129,7 +134,7 @@ def test_check_prints_on_a_console_that_lacks_the_characters(tmp_path, monkeypat
     console = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", console)
     failed = {"Policy": Verdict("failed", "Policy: √2.")}
-    monkeypatch.setattr("grading.__main__.check_notebook", lambda path, limits: failed)
+    monkeypatch.setattr("grading.__main__.check_notebook", lambda path, limits, wall: failed)
     assert main(["check", str(write(tmp_path, {}))]) == 1
     console.flush()
     assert console.buffer.getvalue().strip() == b"Policy: failed: Policy: ?2."
@@ -188,6 +193,14 @@ def fill(out, files):
         (out / name).write_bytes(b"content")
 
 
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """The content of a video that plays."""
+    path = tmp_path_factory.mktemp("film") / "a.mp4"
+    iio.imwrite(path, np.zeros((20, 32, 32, 3), np.uint8), fps=15)
+    return path.read_bytes()
+
+
 SCRIPTS = {
     *("atari_wrappers.py", "env_batch.py", "runners.py", "training/curves.py", "lesson/start.py"),
     *("tests/checks/__init__.py", "tests/checks/a2c.py", "grading/__init__.py", "grading/pack.py"),
@@ -205,9 +218,11 @@ LEFT_OUT = {
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, film):
     """A folder with everything that a hand-in needs, and with what must stay out of it."""
     fill(tmp_path, SCRIPTS | RESULTS | LEFT_OUT)
+    for name in (name for name in RESULTS if name.endswith(".mp4")):
+        (tmp_path / name).write_bytes(film)
     save(tmp_path, whole())
     draw(tmp_path / "logs" / "first-run")
     monkeypatch.chdir(tmp_path)
@@ -216,17 +231,17 @@ def folder(tmp_path, monkeypatch):
 
 def missing(folder):
     """{thing: mend} of what a hand-in lacks."""
-    _, rows, _ = hand_in("a2c_assignment.ipynb", folder, folder / "logs" / "first-run")
+    _, rows, _ = hand_in("a2c_assignment.ipynb", folder, folder / "logs" / "first-run", "Ada")
     return {row.thing: row.mend for row in rows if row.mend}
 
 
 def test_pack_writes_the_run_and_nothing_else(folder, capsys):
-    archive = pack("a2c_assignment.ipynb", folder, folder / "logs" / "first-run")
+    archive = pack("a2c_assignment.ipynb", folder, folder / "logs" / "first-run", "Ada")
     with zipfile.ZipFile(archive) as package:
         names = package.namelist()
     (events,) = (folder / "logs" / "first-run").glob("events*")
     assert sorted(names) == sorted(
-        SCRIPTS | RESULTS | {"a2c_assignment.ipynb", f"logs/first-run/{events.name}"}
+        SCRIPTS | RESULTS | {"a2c_assignment.ipynb", f"logs/first-run/{events.name}", MANIFEST}
     )
     assert archive == folder / "hand-in.zip" and not (folder / "hand-in.part").exists()
     told = capsys.readouterr().out
@@ -235,11 +250,70 @@ def test_pack_writes_the_run_and_nothing_else(folder, capsys):
 
 def test_pack_is_a_command_with_defaults_from_the_folder(folder, monkeypatch, capsys):
     monkeypatch.setenv("A2C_OUT", str(folder))
-    assert main(["pack"]) == 0
+    assert main(["pack", "--name", "Ada"]) == 0
     (folder / "weights.pt").unlink()
     assert main(["pack", "--run", "old", "a2c_assignment.ipynb", "--out", "."]) == 1
     assert "logs/old/events.out.1" in zipfile.ZipFile(folder / "hand-in.zip").namelist()
     assert "run the training cell" in capsys.readouterr().out
+
+
+def test_the_hand_in_says_whose_it_is_of_which_release_and_of_which_settings(folder):
+    run, settings = folder / "logs" / "first-run", {"game": "Pong", "nenvs": 4}
+    (run / "checkpoint-0000001600.pt").unlink()
+    torch.save({"settings": settings}, run / "checkpoint-0000001600.pt")
+    torch.save({"settings": {}}, run / "checkpoint-0000000800.pt")
+    (folder / "manifest.json").write_text(json.dumps({"version": "abc", "files": {}}))
+    archive, _, _ = hand_in(Path("a2c_assignment.ipynb"), folder, run, " Ада ", "B-1")
+    told = json.loads(zipfile.ZipFile(archive).read(MANIFEST))
+    assert told == {
+        **{"name": "Ада", "group": "B-1", "run": "first-run", "release": "abc"},
+        "settings": settings,
+    }
+
+
+def test_a_hand_in_without_a_checkpoint_or_a_release_says_so(folder):
+    (folder / "logs" / "first-run" / "checkpoint-0000001600.pt").write_bytes(b"cut short")
+    archive, _, _ = hand_in(Path("a2c_assignment.ipynb"), folder, folder / "logs" / "first-run")
+    told = json.loads(zipfile.ZipFile(archive).read(MANIFEST))
+    assert (told["release"], told["settings"], told["name"]) == ("", None, "")
+    assert (folder / "logs" / "first-run" / "checkpoint-0000001600.pt").read_bytes() == b"cut short"
+
+
+def test_the_checklist_asks_for_a_name(folder):
+    run = folder / "logs" / "first-run"
+    _, rows, _ = hand_in("a2c_assignment.ipynb", folder, run)
+    assert {row.thing: row.mend for row in rows if row.mend}.keys() == {"name"}
+
+
+def test_the_checklist_names_a_video_that_does_not_play(folder):
+    (folder / "videos" / "True" / "rl-video-episode-0.mp4").write_bytes(b"no video")
+    told = missing(folder)
+    assert told["videos, greedy"].startswith("rl-video-episode-0.mp4 does not play")
+    assert told.keys() == {"videos, greedy"}
+
+
+def test_the_checklist_names_another_run_that_came_further(folder):
+    (folder / "logs" / "second").mkdir()
+    (folder / "logs" / "second" / "checkpoint-0000009600.pt").write_bytes(b"")
+    assert missing(folder) == {
+        "agent steps": "second came further, to 9,600: pack that run, or delete it"
+    }
+
+
+def test_the_checklist_names_a_picture_without_a_caption(folder):
+    (folder / "img" / "mine.png").write_bytes(b"picture")
+    assert missing(folder) == {
+        "pictures": "show it in the notebook: ![what it shows](img/mine.png)"
+    }
+    for source, bare in (("![](img/mine.png)", 1), ("see ![my curve](img/mine.png)", 0)):
+        save(folder, [*whole(), nbformat.v4.new_markdown_cell(source)])
+        assert len(missing(folder)) == bare
+
+
+def test_the_checklist_names_a_file_that_is_far_too_large(folder, monkeypatch):
+    monkeypatch.setattr(checklist, "LARGEST", 6)
+    told = missing(folder)
+    assert told == {"large file": "expected at most 0 MB: delete or shorten it"}
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ class Run:
 
     def _check_copy(self):
         """Raises if what was copied is another run than what is here."""
-        here, there = self._store.run_id(), CheckpointStore(self._mirror.target).run_id()
+        here, there = self._store.peek("run"), CheckpointStore(self._mirror.target).peek("run")
         if here and there and here != there:
             raise RunError(
                 f"{self._mirror.target} holds a copy of another run: give this run another name, "
@@ -297,11 +297,11 @@ class CheckpointStore:
             )
         return None
 
-    def run_id(self):
-        """Returns the name that was drawn for the run in the folder, None if no file tells it."""
+    def peek(self, key):
+        """Returns what the newest readable checkpoint holds under a key, None if no file tells."""
         for path in reversed(self.paths):
             with contextlib.suppress(*_UNREADABLE, KeyError, TypeError):
-                return _load(path)["run"]
+                return _load(path)[key]
         return None
 
 

@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["KIT", "PACKAGES", "Row", "examine", "show_doctor", "stand_in", "time_to"]
+__all__ = ["KIT", "PACKAGES", "THREADS", "Row", "examine", "show_doctor", "stand_in", "time_to"]
 
 KIT = Path(__file__).parent.parent
 PYTHONS = ">=3.10,<3.14"  # that the tests have run with
@@ -37,6 +37,7 @@ PACKAGES = {  # module: the package that brings it, as requirements.txt names it
     "psutil": "psutil",
 }
 NENVS, NSTEPS = 16, 5  # as in the notebook's settings
+THREADS = {"GOMP_SPINCOUNT": "5000"}  # PyTorch's stay awake between layers, and no longer
 LEAST = {"memory": 1.0, "disk": 1.0}  # GB free; training takes 0.7 of memory
 HEADERS = ("", "", "found", "expected", "what to do")
 
@@ -63,6 +64,7 @@ def main():
     if not all(map(importlib.util.find_spec, ("packaging", "tabulate"))):
         print("packages are missing: python -m pip install -r requirements.txt")
         return 1
+    os.environ.update(THREADS)
     rows = examine()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # Windows' code pages lack the signs

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from IPython import get_ipython
 
-from lesson.doctor import KIT, PACKAGES, show_doctor
+from lesson.doctor import KIT, PACKAGES, THREADS, show_doctor
 
 __all__ = ["start", "unstopped"]
 
@@ -30,7 +30,7 @@ def start(seconds=2.0):
     if missing:
         _install(missing)
     print("installed now:", ", ".join(missing) or "nothing, all packages are here")
-    os.environ["GOMP_SPINCOUNT"] = "5000"  # PyTorch's threads stay awake between layers, not longer
+    os.environ.update(THREADS)
     if "NBGRADER_EXECUTION" in os.environ:
         _leave_out_what_follows_the_checks()
         return

@@ -104,7 +104,9 @@ class _Watched:
                 yield from self._arrived()
                 self.ending = self._told_end()
             elif time.monotonic() >= self.looked + INTERVAL:
-                self.ending = self._over_limit()
+                if self._over_limit():
+                    yield from self._arrived()  # it may have told of another cell meanwhile
+                    self.ending = self._over_limit()
                 self.looked = time.monotonic()
 
     def _arrived(self):

@@ -9,12 +9,12 @@ import pytest
 from grading.sandbox import find_wall
 from grading.verdicts import check_notebook
 from grading.watched import LIMITS
+from release.students import stubbed
 from tests import notebook
 from tests.test_grading import small, write
 
 FEW = LIMITS._replace(total=60.0, cell=10.0, memory=2.0, threads=99, written=2 * 2**24)
 RIGHT, WRONG = "right answers", "wrong answers"
-STUB = "    def act(self, inputs):\n        raise NotImplementedError"
 FORGED = '{"task": "Policy", "raised": "", "result": "passed"}\\n{"ending": ""}\\n'
 
 # name: (the cell before the student's own, the Policy that follows, its result, what is told)
@@ -120,8 +120,7 @@ def test_a_notebook_that_means_harm_gets_its_verdict_and_leaves_nothing(
 ):
     sources = {**notebook.cells(notebook.read()), "glue": notebook.GLUE}
     if answer == WRONG:
-        head = sources["policy-class"].split("    def act(self, inputs):")[0]
-        sources["policy-class"] = head + STUB
+        sources["policy-class"] = stubbed(sources["policy-class"], "code", "policy-class")
     path = write(tmp_path, {"hostile": cell, **small(sources)})
     began, before = time.monotonic(), set(psutil.Process().children(recursive=True))
     verdict = check_notebook(path, FEW, find_wall())["Policy"]

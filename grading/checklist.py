@@ -7,6 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from grading.curves import oddities
 from lesson.assignment import read_assignment
 from lesson.pictures import CAPTIONS
 from training.checkpoints import CheckpointStore
@@ -38,7 +39,7 @@ class Score(NamedTuple):
     games: int  # the fewest games of an environment so far, at most 100
 
 
-def checklist(book, out, run, name):
+def checklist(book, out, run, name, settings):
     """Goes through the parts of a hand-in.
 
     Args:
@@ -46,20 +47,19 @@ def checklist(book, out, run, name):
         out: The folder of `weights.pt`, `videos/` and `img/`.
         run: The run's folder of event files.
         name: The student's.
+        settings: The run's, None where no checkpoint tells them.
 
     Returns:
         A Row each, and the Score.
     """
-    try:
-        curves = read_curves(run)
-    except FileNotFoundError:
-        curves = {}
+    curves = _read(run)
     score, steps = read_score(curves), _agent_steps(curves, run)
     rows = [
         _name_row(name),
         *_score_rows(score),
         _steps_row(steps, out, run),
         _curves_row(curves),
+        *(_odd_row(line) for line in _odd(curves, run, settings)),
         _videos_row(out, "sampled", "videos/False"),
         _videos_row(out, "greedy", "videos/True"),
         _pictures_row(out, book),
@@ -71,6 +71,13 @@ def checklist(book, out, run, name):
 
 
 # the run
+
+
+def _read(run):
+    try:
+        return read_curves(run)
+    except FileNotFoundError:
+        return {}
 
 
 def read_score(curves):
@@ -144,6 +151,17 @@ def _curves_row(curves):
     missing = ", ".join(tag.split("/")[1] for tag in CURVES if tag not in curves)
     mend = f"train with curves drawn, missing: {missing}" if missing else ""
     return Row("curves", f"{len(there)} of {len(CURVES)}", mend)
+
+
+def _odd(curves, run, settings):
+    """Returns what a grader will ask about; nothing where no game has ended yet."""
+    if SCORE not in curves or not settings or not {"game", "nenvs"} <= settings.keys():
+        return []
+    return oddities(run, settings["game"], settings["nenvs"])
+
+
+def _odd_row(line):
+    return Row("odd curve", line, "tell your grader how it came, or train again, under a new name")
 
 
 # what lies in folders

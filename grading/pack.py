@@ -68,18 +68,18 @@ def hand_in(notebook, out, run, name="", group=""):
         book = parse(source, notebook)
     except ValueError:
         book = None
-    rows, score = checklist(book, out, run, name)
-    kit = Path(notebook).parent
-    told = _manifest(kit, run, name, group)
+    settings, kit = CheckpointStore(run).peek("settings"), Path(notebook).parent
+    rows, score = checklist(book, out, run, name, settings)
+    told = _manifest(kit, name, group) | dict(run=run.name, settings=settings)
     return _write(out / "hand-in.zip", source, told, _files(kit, out, run)), rows, score
 
 
-def _manifest(kit, run, name, group):
-    """Returns what a grader's program reads first: whose hand-in, of which release and run."""
-    told = dict(name=name.strip(), group=group.strip(), run=run.name, release="")
+def _manifest(kit, name, group):
+    """Returns what a grader's program reads first: whose hand-in, and of which release."""
+    told = dict(name=name.strip(), group=group.strip(), release="")
     if (kit / "manifest.json").is_file():
         told["release"] = json.loads((kit / "manifest.json").read_text(encoding="utf-8"))["version"]
-    return told | dict(settings=CheckpointStore(run).peek("settings"))
+    return told
 
 
 def report(archive, rows, score):

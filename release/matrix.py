@@ -128,13 +128,16 @@ def _try(name, work):
         print("\n".join(lines[-60:]), flush=True)
         steps[step] = f"failed: {lines[-1][:200] if lines else e}"
     with contextlib.suppress(subprocess.CalledProcessError, FileNotFoundError):
-        result["python"] = _output(
-            [python, "-c", "import platform as p; print(p.python_version())"]
-        )
-        listed = json.loads(_output([python, "-m", "pip", "list", "--format=json"]))
-        versions = {one["name"]: one["version"].split("+")[0] for one in listed}
-        result["versions"] = {name: versions[name] for name in SHOWN if name in versions}
+        result |= _versions(python)
     return result
+
+
+def _versions(python):
+    """Returns the versions of a venv's Python and of the packages that are SHOWN."""
+    own = _output([python, "-c", "import platform as p; print(p.python_version())"])
+    listed = json.loads(_output([python, "-m", "pip", "list", "--format=json"]))
+    versions = {one["name"]: one["version"].split("+")[0] for one in listed}
+    return {"python": own, "versions": {one: versions[one] for one in SHOWN if one in versions}}
 
 
 def _install(name, base, work):

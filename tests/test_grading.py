@@ -310,6 +310,16 @@ def test_the_checklist_names_a_picture_without_a_caption(folder):
         assert len(missing(folder)) == bare
 
 
+def test_the_checklist_names_what_a_grader_will_ask_about(folder):
+    run = folder / "logs" / "first-run"
+    (run / "checkpoint-0000001600.pt").unlink()
+    torch.save({"settings": {"game": "Pong", "nenvs": 4}}, run / "checkpoint-0000001600.pt")
+    _, rows, _ = hand_in(Path("a2c_assignment.ipynb"), folder, run, "Ada")
+    (row,) = (row for row in rows if row.mend)
+    assert row.thing == "odd curve" and row.found.startswith("curves of Episodes/ are missing")
+    assert row.mend.startswith("tell your grader how it came")
+
+
 def test_the_checklist_names_a_file_that_is_far_too_large(folder, monkeypatch):
     monkeypatch.setattr(checklist, "LARGEST", 6)
     told = missing(folder)

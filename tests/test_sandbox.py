@@ -17,7 +17,10 @@ FEW = Limits(total=20, cell=10, memory=1.0, threads=99, written=20 * 2**20)
 TOKEN = "A2C_SECRET_OF_THE_GRADER"
 
 
-@pytest.fixture(params=WALLS, ids=lambda wall: wall.name)
+EACH = [WALLS[0], *(pytest.param(wall, marks=pytest.mark.slow) for wall in WALLS[1:])]
+
+
+@pytest.fixture(params=EACH, ids=[wall.name for wall in WALLS])
 def wall(request):
     problem = sandbox._problem(request.param)
     if problem:

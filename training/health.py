@@ -33,7 +33,7 @@ class Health:
             runner: The EnvRunner of the run, for the agent step and the score.
             n_actions: Number of actions A; the entropy is at most log A.
             max_grad_norm: The length that gradients are clipped to.
-            random_score: Mean raw score of whole games played at random.
+            random_score: Mean raw score of whole games played at random; NaN where nobody knows it.
         """
         self._runner, self._random_score = runner, random_score
         self._max_entropy, self._max_grad_norm = math.log(n_actions), max_grad_norm

@@ -266,8 +266,8 @@ def nature_dqn_env(
     Example:
         >>> env = nature_dqn_env("SpaceInvadersNoFrameskip-v4", nenvs=2, seed=1, summaries=False)
         >>> obs, _ = env.reset()
-        >>> obs.shape, obs.dtype, env.action_space.spaces[0].n
-        ((2, 4, 84, 84), dtype('float32'), np.int64(6))
+        >>> obs.shape, str(obs.dtype), int(env.action_space.spaces[0].n)
+        ((2, 4, 84, 84), 'float32', 6)
     """
     check_game(env_id)
     _check_choice("summaries", summaries, ["Tensorboard", "Numpy", False])

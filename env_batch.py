@@ -53,8 +53,8 @@ class SpaceBatch(Tuple):
 
     Example:
         >>> space = SpaceBatch([Discrete(6), Discrete(6)])
-        >>> space.spaces[0].n, space.shape, space.contains(np.array([0, 5]))
-        (np.int64(6), (2,), True)
+        >>> int(space.spaces[0].n), space.shape, space.contains(np.array([0, 5]))
+        (6, (2,), True)
     """
 
     def __init__(self, spaces):

@@ -61,6 +61,12 @@ def test_an_error_outside_a_notebook_names_function_and_line():
             1 / 0  # noqa: B018
 
 
+def test_an_error_of_two_types_tells_which_to_change():
+    with pytest.raises(CheckError, match="two types; make the targets float32"):
+        with blaming("A2C"):
+            raise RuntimeError("Found dtype Double but expected Float")
+
+
 class Silent(Exception):
     def __str__(self):
         raise SystemExit

@@ -13,7 +13,7 @@ from grading.sandbox import NO_WALL, WALLS, NoWall, find_wall
 from grading.watched import Limits, watch
 
 BEGIN = 'print(\'{"begins": "cell a"}\', flush=True)\n'
-FEW = Limits(total=20, cell=10, memory=1.0, threads=99, written=20 * 2**20)
+FEW = Limits(total=60, cell=30, memory=1.0, threads=99, written=20 * 2**20)
 TOKEN = "A2C_SECRET_OF_THE_GRADER"
 
 
@@ -43,7 +43,8 @@ def ended(wall, tmp_path, monkeypatch):
 
     before = set(psutil.Process().children(recursive=True))
     yield run
-    assert not set(psutil.Process().children(recursive=True)) - before
+    left = set(psutil.Process().children(recursive=True)) - before
+    assert not psutil.wait_procs(left, timeout=5)[1]
     subprocess.run(["rm", "-rf", tmp_path / "out"], check=True)  # as deep as it goes
 
 
@@ -183,7 +184,8 @@ DEEP = "import os\nos.chdir(os.environ['A2C_OUT'])\nwhile True:\n    os.mkdir('a
 )
 def test_what_takes_too_much_is_ended_with_all_that_it_started(code, ending, ended):
     limits = FEW._replace(cell=2) if "ran longer" in ending else FEW
-    assert ending in ended(code, limits)
+    told = ended(code, limits)
+    assert ending in told or "File too large" in told  # which one file may reach before a look
 
 
 def test_what_a_folder_in_memory_holds_is_bounded(wall, ended):

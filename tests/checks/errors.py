@@ -79,6 +79,8 @@ def _hint(error, told):
         return ": flatten with nn.Flatten or reshape, pictures are stored channels last"
     if "modified by an inplace operation" in told:
         return ": x -= y changes a tensor that is still needed; write x = x - y"
+    if "found dtype" in told.lower():
+        return ": values and value targets are of two types; make the targets float32"
     if "does not require grad" in told:
         return ": the losses are cut from the graph; merge with torch.cat, act without no_grad"
     return ""

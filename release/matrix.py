@@ -84,6 +84,8 @@ def main(arguments=None):
 
 def render(results):
     """Returns README's table of what passed where."""
+    if not results:
+        return "None has been recorded yet."
     rows = [
         (
             name,

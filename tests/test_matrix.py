@@ -33,6 +33,7 @@ def test_a_result_is_a_row_and_a_failure_is_seen():
     failed = {**RESULT, "steps": {"install": "passed", "doctor": "failed: no ROM"}}
     told = matrix.render({"Python 3.11": RESULT, "lowest versions": failed})
     assert "torch 2.13.0" in told and "doctor: failed: no ROM" in told and "tests: 9 passed" in told
+    assert matrix.render({}) == "None has been recorded yet."
     assert matrix._passed(RESULT) and not matrix._passed(failed)
     assert not matrix._passed({**RESULT, "steps": {"tests": "1 failed, 8 passed, 2 warnings"}})
 

@@ -375,7 +375,7 @@ def test_the_hand_in_holds_the_run_and_nothing_else(sittings):
     events = {name for name in names if name.startswith("logs/first-run/events")}
     assert len(events) == 2
     kit = {"assignment.json", "requirements.txt", "lesson/reference_run.json"}
-    own = {"weights.pt", "a2c_assignment.ipynb"}
+    own = {"weights.pt", "a2c_assignment.ipynb", "hand-in.json"}
     assert names - events - scripts == videos | pictures | own | kit
     assert {"runners.py", "training/health.py", "tests/checks/__init__.py"} <= scripts
     tests = {name for name in scripts if name.startswith("tests/")}

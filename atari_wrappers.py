@@ -23,6 +23,7 @@ from env_batch import (
     scale_frames,
     spread_seeds,
 )
+from languages import _
 from training.summaries import NumpySummaries, Outer, RecordScores, TensorboardSummaries
 
 __all__ = [
@@ -61,7 +62,8 @@ class FireReset(_Recorded):
         super().__init__(env)
         meanings = env.unwrapped.get_action_meanings()
         if "FIRE" not in meanings:
-            raise ValueError(f"this game has no action FIRE, only {meanings}: leave FireReset out")
+            told = _("this game has no action FIRE, only {meanings}: leave FireReset out")
+            raise ValueError(told.format(meanings=meanings))
         self._fire = meanings.index("FIRE")
 
     def reset(self, **kwargs):
@@ -87,7 +89,7 @@ class StartWithRandomActions(_Recorded):
     def reset(self, **kwargs):
         """Returns what is seen after the no-ops; a game that ended in them starts again."""
         obs, info = self.env.reset(**kwargs)
-        for _ in range(self.np_random.integers(self._max_random_actions)):
+        for _frame in range(self.np_random.integers(self._max_random_actions)):
             obs, _, terminated, truncated, after = self.env.step(0)
             info = {**info, **after}
             if terminated or truncated:
@@ -127,9 +129,10 @@ class SkipFrames(_Recorded):
             ValueError: If the action is outside the space; ALE itself would not notice.
         """
         if not self.action_space.contains(action):
-            raise ValueError(f"action {action!r} is outside {self.action_space}: choose one inside")
+            told = _("action {action!r} is outside {space}: choose one inside")
+            raise ValueError(told.format(action=action, space=self.action_space))
         total = 0.0
-        for _ in range(self._nframes):
+        for _frame in range(self._nframes):
             obs, reward, terminated, truncated, info = self.env.step(action)
             total += float(reward)
             if terminated or truncated:
@@ -327,4 +330,5 @@ def _seeded(env, seed):
 
 def _check_choice(name, value, choices):
     if value not in choices:
-        raise ValueError(f"{name} is {value!r}, expected one of {choices}")
+        told = _("{name} is {value!r}, expected one of {choices}")
+        raise ValueError(told.format(name=name, value=value, choices=choices))

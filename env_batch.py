@@ -27,6 +27,8 @@ from ale_py.vector_env import AtariVectorEnv
 from gymnasium.spaces import Discrete, Tuple
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
+from languages import _
+
 __all__ = [
     "AtariEnvBatch",
     "EnvBatch",
@@ -61,15 +63,17 @@ class SpaceBatch(Tuple):
         """Keeps a copy of each space, so that each has a random state of its own."""
         spaces = [copy.deepcopy(space) for space in spaces]
         if not spaces:
-            raise ValueError("a batch needs at least one environment, got none")
+            raise ValueError(_("a batch needs at least one environment, got none"))
         for i, space in enumerate(spaces):
             if space.shape is None:
-                raise ValueError(f"environment {i} has the space {space}, expected one of arrays")
+                told = _("environment {i} has the space {space}, expected one of arrays")
+                raise ValueError(told.format(i=i, space=space))
             if space != spaces[0]:
-                raise ValueError(
-                    f"environment {i} has the space {space}, environment 0 has {spaces[0]}: "
+                told = _(
+                    "environment {i} has the space {space}, environment 0 has {first}: "
                     "all of a batch must agree"
                 )
+                raise ValueError(told.format(i=i, space=space, first=spaces[0]))
         super().__init__(spaces)
         self._shape = (len(spaces), *spaces[0].shape)
         self.dtype = spaces[0].dtype
@@ -82,9 +86,8 @@ class SpaceBatch(Tuple):
             AttributeError: If the spaces are not Discrete.
         """
         if not isinstance(self.spaces[0], Discrete):
-            raise AttributeError(
-                f"a batch of {self.spaces[0]} has no n: only one of Discrete spaces has"
-            )
+            told = _("a batch of {space} has no n: only one of Discrete spaces has")
+            raise AttributeError(told.format(space=self.spaces[0]))
         return self.spaces[0].n
 
     def sample(self, *args, **kwargs):
@@ -150,9 +153,8 @@ def spread_seeds(seed, nenvs):
         return [int(state) >> 1 for state in states]
     seeds = list(seed)
     if len(seeds) != nenvs:
-        raise ValueError(
-            f"{len(seeds)} seeds for {nenvs} environments: give one int, or a list of {nenvs}"
-        )
+        told = _("{n} seeds for {nenvs} environments: give one int, or a list of {nenvs}")
+        raise ValueError(told.format(n=len(seeds), nenvs=nenvs))
     for one in seeds:
         _check_seed(one)
     return [int(one) for one in seeds]
@@ -160,7 +162,8 @@ def spread_seeds(seed, nenvs):
 
 def _check_seed(seed):
     if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**31:
-        raise ValueError(f"the seed {seed!r} is not an integer from 0 to 2**31 - 1")
+        told = _("the seed {seed!r} is not an integer from 0 to 2**31 - 1")
+        raise ValueError(told.format(seed=seed))
 
 
 def scale_frames(frames):
@@ -188,10 +191,11 @@ def as_gymnasium(env):
     if isinstance(env, gymnasium.Env):
         return env
     if not (hasattr(env, "reset") and hasattr(env, "step")):
-        raise TypeError(
-            f"{env!r} is no environment, it lacks reset and step: give the batch environments, "
+        told = _(
+            "{thing!r} is no environment, it lacks reset and step: give the batch environments, "
             "not their names"
         )
+        raise TypeError(told.format(thing=env))
     import shimmy
 
     parameters = inspect.signature(getattr(env, "unwrapped", env).reset).parameters.values()
@@ -201,10 +205,11 @@ def as_gymnasium(env):
     try:
         return convert(env=env)
     except gymnasium.error.DependencyNotInstalled as e:
-        raise TypeError(
-            f"{type(env).__name__} is no gymnasium.Env. If it follows the older gym interface, "
+        told = _(
+            "{type} is no gymnasium.Env. If it follows the older gym interface, "
             'shimmy can convert it once gym is there: pip install "gym==0.26.2"'
-        ) from e
+        )
+        raise TypeError(told.format(type=type(env).__name__)) from e
 
 
 def _drop_old_checker(env):
@@ -328,7 +333,7 @@ class EnvBatch(gymnasium.Env):
 
     def _undivided(self, method, argument):
         if self.closed:
-            raise RuntimeError("this batch is closed: make a new one")
+            raise RuntimeError(_("this batch is closed: make a new one"))
         with _interrupts_held():
             return method(argument)
 
@@ -336,10 +341,8 @@ class EnvBatch(gymnasium.Env):
         actions = np.asarray(actions)
         space = self.action_space.spaces[0]
         if actions.shape != self.action_space.shape:
-            raise ValueError(
-                f"actions have the shape {actions.shape}, expected {self.action_space.shape}: "
-                "one per environment"
-            )
+            told = _("actions have the shape {shape}, expected {expected}: one per environment")
+            raise ValueError(told.format(shape=actions.shape, expected=self.action_space.shape))
         if isinstance(space, Discrete) and np.issubdtype(actions.dtype, np.integer):
             actions = actions.astype(np.int64)
             inside = (actions >= space.start) & (actions < space.start + space.n)
@@ -347,9 +350,8 @@ class EnvBatch(gymnasium.Env):
             inside = np.array([space.contains(action) for action in actions])
         if not inside.all():
             i = int(np.argmin(inside))
-            raise ValueError(
-                f"action {actions[i]!r} of environment {i} is outside {space}: choose one inside"
-            )
+            told = _("action {action!r} of environment {i} is outside {space}: choose one inside")
+            raise ValueError(told.format(action=actions[i], i=i, space=space))
         return actions
 
     def _reset(self, seeds):
@@ -374,7 +376,10 @@ class EnvBatch(gymnasium.Env):
         """
         if not self.envs:
             raise NotImplementedError(
-                "this batch draws no pictures: make one environment with nenvs=None and render that"
+                _(
+                    "this batch draws no pictures: "
+                    "make one environment with nenvs=None and render that"
+                )
             )
         return self.envs[0].render()
 
@@ -405,7 +410,9 @@ class AtariEnvBatch(EnvBatch):
     frames before the first observation are not counted here.
     """
 
-    def __init__(self, env_id, nenvs, seeds=None, *, episodic_life=True, max_random_actions=30):
+    def __init__(
+        self, env_id, nenvs, seeds=None, *, episodic_life=True, max_random_actions=30, threads=0
+    ):
         """Starts the threads.
 
         Args:
@@ -414,6 +421,7 @@ class AtariEnvBatch(EnvBatch):
             seeds: As in `spread_seeds`; used by the first reset that names none.
             episodic_life: Whether a lost life ends an episode; the game goes on either way.
             max_random_actions: Bound on the no-ops that open a game, in frames; 1 for none.
+            threads: How many there are; 0 for one on each core.
 
         Raises:
             ValueError: If env_id names no such game, or nenvs is below 1.
@@ -428,7 +436,8 @@ class AtariEnvBatch(EnvBatch):
             autoreset_mode="SameStep",
             max_num_frames_per_episode=game["max_num_frames_per_episode"],
             repeat_action_probability=game["repeat_action_probability"],
-            thread_affinity_offset=_first_core(nenvs),
+            num_threads=threads,
+            thread_affinity_offset=-1 if threads else _first_core(nenvs),
             noop_max=max_random_actions,
             life_loss_info=episodic_life,
             reward_clipping=False,
@@ -514,22 +523,25 @@ class ParallelEnvBatch(EnvBatch):
             self._end()
             if reason is None:
                 raise
-            raise WorkerError(f"{reason}\nAll workers were ended; make a new batch.") from None
+            told = _("{reason}\nAll workers were ended; make a new batch.")
+            raise WorkerError(told.format(reason=reason)) from None
 
     def _explain(self, error):
         """Returns what a person needs to know, None where the error is not a worker's."""
         workers = self._workers
         if isinstance(error, multiprocessing.TimeoutError):
             late = [i for i, pipe in enumerate(workers.parent_pipes) if not pipe.poll()]
-            return (
-                f"environments {late} did not answer within {self._timeout:g} s: they hang, or "
-                "need a longer timeout"
+            told = _(
+                "environments {late} did not answer within {seconds:g} s: they hang, or need a "
+                "longer timeout"
             )
+            return told.format(late=late, seconds=self._timeout)
         if isinstance(error, (EOFError, OSError)):
-            return (
-                f"workers died; exit codes by environment: {_exit_codes(workers.processes)}; "
+            told = _(
+                "workers died; exit codes by environment: {codes}; "
                 "out of memory, or killed from outside?"
             )
+            return told.format(codes=_exit_codes(workers.processes))
         return str(error) if isinstance(error, WorkerError) else None
 
     def _end(self):
@@ -601,7 +613,8 @@ def _exit_codes(processes):
 
 def _open(i, told):
     if isinstance(told, str):
-        raise WorkerError(f"environment {i} raised an error; its traceback:\n\n{told}")
+        words = _("environment {i} raised an error; its traceback:\n\n{traceback}")
+        raise WorkerError(words.format(i=i, traceback=told))
     return told[0]
 
 
@@ -610,17 +623,17 @@ def _as_factories(make_env, nenvs):
         return [make_env] * check_count("nenvs", 1 if nenvs is None else nenvs)
     make_envs = list(make_env)
     if nenvs is not None and nenvs != len(make_envs):
-        raise ValueError(
-            f"nenvs is {nenvs}, but make_env holds {len(make_envs)} functions: leave nenvs out"
-        )
-    check_count("the number of functions in make_env", len(make_envs))
+        told = _("nenvs is {nenvs}, but make_env holds {n} functions: leave nenvs out")
+        raise ValueError(told.format(nenvs=nenvs, n=len(make_envs)))
+    check_count(_("the number of functions in make_env"), len(make_envs))
     return make_envs
 
 
 def check_count(name, value):
     """Returns value if it is an integer of at least 1, or raises a ValueError that names it."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} is {value!r}, expected an integer of at least 1")
+        told = _("{name} is {value!r}, expected an integer of at least 1")
+        raise ValueError(told.format(name=name, value=value))
     return int(value)
 
 
@@ -630,15 +643,16 @@ def check_game(env_id):
     if env_id in gymnasium.registry and "NoFrameskip" in env_id:
         return
     similar = difflib.get_close_matches(str(env_id), games, n=1, cutoff=0.3)
-    hint = f"; did you mean {similar[0]!r}?" if similar else ""
     if env_id in gymnasium.registry:
-        raise ValueError(
-            f"{env_id!r} skips frames itself or is no Atari game, "
-            f"expected a name with NoFrameskip{hint}"
+        told = _(
+            "{game!r} skips frames itself or is no Atari game, expected a name with NoFrameskip"
         )
-    raise ValueError(
-        f"there is no game {env_id!r}, expected a name like 'SpaceInvadersNoFrameskip-v4'{hint}"
-    )
+    else:
+        told = _("there is no game {game!r}, expected a name like 'SpaceInvadersNoFrameskip-v4'")
+    told = told.format(game=env_id)
+    if similar:
+        told = _("{problem}; did you mean {name!r}?").format(problem=told, name=similar[0])
+    raise ValueError(told)
 
 
 def _first_core(nenvs):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from env_batch import check_count
+from languages import _
 
 __all__ = ["EnvRunner"]
 
@@ -49,7 +50,7 @@ class EnvRunner:
         self.nenvs = getattr(env, "nenvs", None)
         if self.nenvs is None:
             raise ValueError(
-                "EnvRunner needs a batch: nature_dqn_env(..., nenvs=1), or SingleEnvBatch(env)"
+                _("EnvRunner needs a batch: nature_dqn_env(..., nenvs=1), or SingleEnvBatch(env)")
             )
         self.env, self.policy, self.transforms = env, policy, list(transforms)
         self.nsteps = check_count("nsteps", nsteps)
@@ -112,17 +113,20 @@ class EnvRunner:
 
     def _act(self, observation):
         act = self.policy.act(observation)
-        if not isinstance(act, dict) or "actions" not in act:
-            found = (
-                f"the keys {sorted(act)}" if isinstance(act, dict) else f"a {type(act).__name__}"
+        if not isinstance(act, dict):
+            told = _(
+                "policy.act returned a {type}, expected a dict with 'actions', one per environment"
             )
-            raise ValueError(
-                f"policy.act returned {found}, expected a dict with 'actions', one per environment"
+            raise ValueError(told.format(type=type(act).__name__))
+        if "actions" not in act:
+            told = _(
+                "policy.act returned the keys {keys}, expected a dict with 'actions', "
+                "one per environment"
             )
+            raise ValueError(told.format(keys=sorted(act)))
         if taken := _OWN_KEYS & act.keys():
-            raise ValueError(
-                f"policy.act returned the keys {sorted(taken)}, which the runner fills: rename them"
-            )
+            told = _("policy.act returned the keys {keys}, which the runner fills: rename them")
+            raise ValueError(told.format(keys=sorted(taken)))
         return act
 
     def add_summary(self, name, value):

@@ -7,11 +7,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 from env_batch import check_game
+from languages import SOURCE, _, languages
 
-__all__ = ["RANDOM_SCORES", "Assignment", "AssignmentError", "read_assignment", "title"]
+__all__ = [
+    "RANDOM_SCORES",
+    "Assignment",
+    "AssignmentError",
+    "parse_assignment",
+    "read_assignment",
+    "title",
+]
 
 PATH = Path(__file__).parent.parent / "assignment.json"
-RANDOM_SCORES = {"SpaceInvadersNoFrameskip-v4": 150}  # means of whole games played at random
+RANDOM_SCORES = {  # means of whole games played at random
+    "SpaceInvadersNoFrameskip-v4": 150,
+    "BreakoutNoFrameskip-v4": 1.1,
+    "FreewayNoFrameskip-v4": 0,
+    "MontezumaRevengeNoFrameskip-v4": 0,
+    "MsPacmanNoFrameskip-v4": 244,
+    "PongNoFrameskip-v4": -20.3,
+}
 TASKS = ("NatureModel", "Policy", "ComputeValueTargets", "MergeTimeBatch", "A2C", "comments")
 
 
@@ -29,6 +44,7 @@ class Assignment(NamedTuple):
     hand_in: str  # where to
     ask: str  # whom
     points: dict  # {task: nbgrader's points for its check}; they never enter the mark
+    language: str = SOURCE  # of all texts: English, or that of a file in `languages/`
 
 
 def read_assignment(path=PATH):
@@ -37,10 +53,20 @@ def read_assignment(path=PATH):
     Raises:
         AssignmentError: If the file, a key or a value in it is not as it must be.
     """
+    path = Path(path)
     try:
-        return Assignment(**_checked(_parsed(Path(path).read_text(encoding="utf-8"))))
-    except (AssignmentError, OSError) as e:
-        raise AssignmentError(f"{Path(path).name}: {e}") from None
+        text = path.read_text(encoding="utf-8")
+    except OSError as e:
+        raise AssignmentError(f"{path.name}: {e}") from None
+    return parse_assignment(text, path.name)
+
+
+def parse_assignment(text, name):
+    """Returns the Assignment of a text; errors as in `read_assignment`, which name `name`."""
+    try:
+        return Assignment(**_checked(_parsed(text)))
+    except AssignmentError as e:
+        raise AssignmentError(f"{name}: {e}") from None
 
 
 def title(game):
@@ -52,21 +78,26 @@ def _parsed(text):
     try:
         given = json.loads(text, object_pairs_hook=_without_repeats)
     except ValueError as e:
-        raise AssignmentError(
-            f"{e}: this is no JSON object; compare it with the one you got"
-        ) from e
-    unlike = set(given) ^ set(Assignment._fields) if isinstance(given, dict) else {"an object"}
+        told = _("{error}: this is no JSON object; compare it with the one you got")
+        raise AssignmentError(told.format(error=e)) from e
+    unlike = {_("an object")}
+    if isinstance(given, dict):
+        unlike = (set(given) | {"language"}) ^ set(Assignment._fields)
     for key in sorted(unlike):
-        told = "is no key of it" if key in given else "is missing"
-        raise AssignmentError(f"{key} {told}: expected {', '.join(Assignment._fields)}")
+        if key in given:
+            told = _("{key} is no key of it: expected {keys}")
+        else:
+            told = _("{key} is missing: expected {keys}")
+        raise AssignmentError(told.format(key=key, keys=", ".join(Assignment._fields)))
     return given
 
 
 def _without_repeats(pairs):
-    names = [name for name, _ in pairs]
+    names = [name for name, value in pairs]
     for name in names:
         if names.count(name) > 1:
-            raise AssignmentError(f"{name} stands there twice: remove one of them")
+            told = _("{key} stands there twice: remove one of them")
+            raise AssignmentError(told.format(key=name))
     return dict(pairs)
 
 
@@ -78,23 +109,32 @@ def _checked(given):
     except (ValueError, TypeError) as e:
         raise AssignmentError(f"game: {e}") from e
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise AssignmentError(f"agent_steps is {steps!r}: expected a whole number from 1 on")
+        told = _("{key} is {value!r}: expected a whole number from 1 on")
+        raise AssignmentError(told.format(key="agent_steps", value=steps))
     for key in ("deadline", "hand_in", "ask"):
         if not (isinstance(given[key], str) and given[key].strip()):
-            raise AssignmentError(f"{key} is {given[key]!r}: expected a text that is not empty")
+            told = _("{key} is {value!r}: expected a text that is not empty")
+            raise AssignmentError(told.format(key=key, value=given[key]))
+    if (language := given.get("language", SOURCE)) not in (known := languages()):
+        told = _("{key} is {value!r}: expected one of {choices}")
+        choices = ", ".join(known)
+        raise AssignmentError(told.format(key="language", value=language, choices=choices))
     _check_numbers("points", points)
     for task in points:
         if task not in TASKS:
-            raise AssignmentError(f"points: {task} is no task: expected {', '.join(TASKS)}")
+            told = _("points: {task} is no task: expected {tasks}")
+            raise AssignmentError(told.format(task=task, tasks=", ".join(TASKS)))
     return {**given, "marks": _marks(given["marks"]), "points": dict.fromkeys(TASKS, 1) | points}
 
 
 def _check_numbers(key, given):
     if not isinstance(given, dict):
-        raise AssignmentError(f"{key} is {given!r}: expected an object of numbers")
+        told = _("{key} is {value!r}: expected an object of numbers")
+        raise AssignmentError(told.format(key=key, value=given))
     for name, number in given.items():
         if isinstance(number, bool) or not isinstance(number, Real) or not 0 <= number < 1e6:
-            raise AssignmentError(f"{key}: {name} is {number!r}: expected a number from 0 on")
+            told = _("{key}: {name} is {value!r}: expected a number from 0 on")
+            raise AssignmentError(told.format(key=key, name=name, value=number))
 
 
 def _marks(given):
@@ -103,10 +143,10 @@ def _marks(given):
     try:
         marks = {int(score): points for score, points in given.items()}
     except ValueError as e:
-        raise AssignmentError(f"marks: {e}: expected whole numbers, as in {{'400': 8}}") from e
+        told = _("marks: {error}: expected whole numbers, as in {example}")
+        raise AssignmentError(told.format(error=e, example={"400": 8})) from e
     rising = list(marks) == sorted(marks) and list(marks.values()) == sorted(set(marks.values()))
     if not marks or not rising:
-        raise AssignmentError(
-            f"marks are {given}: a higher score must bring more points; write the lowest first"
-        )
+        told = _("marks are {value}: a higher score must bring more points; write the lowest first")
+        raise AssignmentError(told.format(value=given))
     return marks

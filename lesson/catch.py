@@ -6,11 +6,16 @@ import numpy as np
 
 from atari_wrappers import NumpySummaries, QueueFrames, SwapImageAxes
 from env_batch import EnvBatch
+from languages import _, grouped
 
-__all__ = ["Catch", "NotLearnt", "catch_batch", "check_learnt", "plot_catch", "plot_laboratory"]
+__all__ = [
+    *("Catch", "NotLearnt", "catch_batch", "check_learnt", "plot_catch", "plot_laboratory"),
+    "smooth_curve",
+]
 
 SIZE = 7  # rows and columns of the board
 GAME_LENGTH = SIZE - 1  # agent steps
+ROUNDS = 10  # behind each point of a smooth curve
 
 
 class Catch(gymnasium.Env):
@@ -65,12 +70,14 @@ class NotLearnt(AssertionError):
         return f"NotLearnt: {self}".splitlines()
 
 
-SUSPECTS = """If all checks above pass, what they cannot see is left:
+SUSPECTS = _(
+    """If all checks above pass, what they cannot see is left:
 - a class that was edited after its check: run its check again, and the cells below it;
 - a class that uses `model`, `policy` or `optimizer` of the notebook: Catch makes its own, use self;
 - numbers that were changed in section 2: the learning rate, NSTEPS, GAMMA, the coefficients;
 - what goes wrong after many updates only: something that is kept from one call to the next;
 - chance, or too few agent steps: set another SEED in section 2, or allow more steps."""
+)
 
 
 def check_learnt(scores, nenvs, goal=0.9):
@@ -87,16 +94,21 @@ def check_learnt(scores, nenvs, goal=0.9):
     score = np.mean(scores[-100:])
     steps = len(scores) * GAME_LENGTH * nenvs
     if score < goal:
-        raise NotLearnt(
-            f"Catch scores {score:.2f} after {steps:,} agent steps, expected {goal}.\n{SUSPECTS}"
-        )
-    print(f"Catch is learnt: {score:.2f} of 1 after {steps:,} agent steps")
+        told = _("Catch scores {score:.2f} after {steps} agent steps, expected {goal}.")
+        told = told.format(score=score, steps=grouped(steps), goal=goal)
+        raise NotLearnt(f"{told}\n{SUSPECTS}")
+    told = _("Catch is learnt: {score:.2f} of 1 after {steps} agent steps")
+    print(told.format(score=score, steps=grouped(steps)))
 
 
-def _plot_scores(axis, scores, nenvs, label=None):
-    """Draws scores, one per round of games, against agent steps, averaged over ten rounds."""
-    smooth = np.convolve(scores, np.ones(10) / 10, mode="valid")
-    axis.plot((10 + np.arange(len(smooth))) * GAME_LENGTH * nenvs, smooth, label=label)
+def smooth_curve(scores, nenvs):
+    """Returns agent steps, and means of scores over the ROUNDS rounds before each.
+
+    Where there are fewer rounds, it is one point, the mean of all.
+    """
+    width = min(ROUNDS, len(scores))
+    smooth = np.convolve(scores, np.full(width, 1 / width), mode="valid")
+    return (width + np.arange(len(smooth))) * GAME_LENGTH * nenvs, smooth
 
 
 def plot_catch(scores, policy, nenvs):
@@ -108,17 +120,18 @@ def plot_catch(scores, policy, nenvs):
         nenvs: Number of environments that it learnt in.
     """
     figure, (curve, *frames) = plt.subplots(1, 5, figsize=(12, 2.4), width_ratios=[2, 1, 1, 1, 1])
-    _plot_scores(curve, scores, nenvs)
+    curve.plot(*smooth_curve(scores, nenvs))
     curve.axhline(1, color="gray", linestyle=":")
-    curve.set(xlabel="agent steps", ylabel="score", title="the best possible score is 1")
+    title = _("the best possible score is 1")
+    curve.set(xlabel=_("agent steps"), ylabel=_("score"), title=title)
     game = catch_game()
-    observation, _ = game.reset(seed=3)
+    observation, info = game.reset(seed=3)
     for step in range(SIZE):
         if step % 2 == 0:
             frames[step // 2].imshow(observation[-1], cmap="gray", vmin=0, vmax=1)
-            frames[step // 2].set(title=f"step {step}", xticks=[], yticks=[])
+            frames[step // 2].set(title=_("step {n}").format(n=step), xticks=[], yticks=[])
         if step < GAME_LENGTH:
-            observation, *_ = game.step(policy.act([observation])["actions"][0])
+            observation, *rest = game.step(policy.act([observation])["actions"][0])
     figure.tight_layout()
     plt.show()
 
@@ -134,13 +147,14 @@ def plot_laboratory(runs, nenvs):
     first = next(iter(runs))
     for axis, (name, scores) in zip(axes.flat, runs.items(), strict=True):
         if name != first:
-            _plot_scores(axis, runs[first], nenvs, label=first)
+            axis.plot(*smooth_curve(runs[first], nenvs), label=first)
             axis.lines[0].set(color="lightgray")
-        _plot_scores(axis, scores, nenvs, label=name)
+        axis.plot(*smooth_curve(scores, nenvs), label=name)
         axis.axhline(1, color="gray", linestyle=":", linewidth=1)
         axis.set_title(name, fontsize=10)
     axes.flat[0].set_xlim(left=0)
-    figure.supxlabel("agent steps", fontsize=10)
-    figure.supylabel("score of a game", fontsize=10)
+    axes.flat[0].locator_params(axis="x", nbins=4)
+    figure.supxlabel(_("agent steps"), fontsize=10)
+    figure.supylabel(_("score of a game"), fontsize=10)
     figure.tight_layout()
     plt.show()

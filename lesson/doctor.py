@@ -16,6 +16,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+from languages import _, grouped, ngettext
+
 __all__ = ["KIT", "PACKAGES", "THREADS", "Row", "examine", "show_doctor", "stand_in", "time_to"]
 
 KIT = Path(__file__).parent.parent
@@ -35,11 +37,12 @@ PACKAGES = {  # module: the package that brings it, as requirements.txt names it
     "tabulate": "tabulate",
     "packaging": "packaging",
     "psutil": "psutil",
+    "babel": "babel",
 }
 NENVS, NSTEPS = 16, 5  # as in the notebook's settings
 THREADS = {"GOMP_SPINCOUNT": "5000"}  # PyTorch's stay awake between layers, and no longer
 LEAST = {"memory": 1.0, "disk": 1.0}  # GB free; training takes 0.7 of memory
-HEADERS = ("", "", "found", "expected", "what to do")
+HEADERS = ("", "", _("found"), _("expected"), _("what to do"))
 
 
 class Row(NamedTuple):
@@ -62,7 +65,7 @@ def show_doctor(seconds=2.0):
 def main():
     """Prints the table; returns the exit status."""
     if not all(map(importlib.util.find_spec, ("packaging", "tabulate"))):
-        print("packages are missing: python -m pip install -r requirements.txt")
+        print(_("packages are missing: python -m pip install -r requirements.txt"))
         return 1
     os.environ.update(THREADS)
     rows = examine()
@@ -80,10 +83,11 @@ def examine(seconds=2.0):
     """
     rows = [_python(), *_packages()]
     missing = any(row.mend for row in rows)
-    rows += [*_kit(), _device(missing), Row("CPU cores", str(os.cpu_count())), *_room()]
+    rows += [*_kit(), _device(missing), Row(_("CPU cores"), str(os.cpu_count())), *_room()]
     game = [] if missing else [*_game()]
     if missing or any(row.mend for row in game):
-        return [*rows, *game, Row("speed", "not measured", note="mend what is marked above first")]
+        note = _("mend what is marked above first")
+        return [*rows, *game, Row(_("speed"), _("not measured"), note=note)]
     return [*rows, *game, *_speeds(seconds)]
 
 
@@ -104,7 +108,7 @@ def _python():
     from packaging.specifiers import SpecifierSet
 
     expected = SpecifierSet(PYTHONS)
-    return _version_row("Python", platform.python_version(), expected, "install Python 3.11")
+    return _version_row("Python", platform.python_version(), expected, _("install Python 3.11"))
 
 
 def _packages():
@@ -122,7 +126,7 @@ def _packages():
             yield _version_row(one.name, version(one.name), one.specifier, mend)
         except PackageNotFoundError:
             there = any(map(importlib.util.find_spec, modules))  # as Colab's OpenCV
-            found = "there under another name" if there else "missing"
+            found = _("there under another name") if there else _("missing")
             yield Row(one.name, found, _range(one.specifier), mend="" if there else mend)
 
 
@@ -134,7 +138,7 @@ def _version_row(name, found, expected, mend):
     if Version(found) in expected:
         return row
     newer = all(Version(found) >= Version(one.version) for one in expected)
-    return row._replace(note="newer than what was tested") if newer else row._replace(mend=mend)
+    return row._replace(note=_("newer than what was tested")) if newer else row._replace(mend=mend)
 
 
 def _range(specifiers):
@@ -156,21 +160,22 @@ def _kit():
         for name in own.keys() - missing
         if hashlib.sha256((KIT / name).read_bytes()).hexdigest() != own[name]
     ]
-    found = f"release {manifest['version']}"
-    mend = f"missing: {', '.join(missing)}; unpack the .zip again" if missing else ""
-    note = f"changed: {', '.join(sorted(changed))}" if changed else ""
-    yield Row("files", found, f"{len(own)} files", note, mend)
+    found = _("release {version}").format(version=manifest["version"])
+    expected = ngettext("{n} file", "{n} files", len(own)).format(n=len(own))
+    mend = _("missing: {names}; unpack the .zip again").format(names=", ".join(missing))
+    note = _("changed: {names}").format(names=", ".join(sorted(changed)))
+    yield Row(_("files"), found, expected, note if changed else "", mend if missing else "")
 
 
 def _device(missing):
     if missing:
-        return Row("device", "unknown")
+        return Row(_("device"), _("unknown"))
     import torch
 
     if torch.cuda.is_available():
-        return Row("device", torch.cuda.get_device_name())
-    note = "Runtime → Change runtime type: a GPU" if "google.colab" in sys.modules else ""
-    return Row("device", "no GPU", note=note)
+        return Row(_("device"), torch.cuda.get_device_name())
+    note = _("Runtime → Change runtime type: a GPU") if "google.colab" in sys.modules else ""
+    return Row(_("device"), _("no GPU"), note=note)
 
 
 def _room():
@@ -182,11 +187,15 @@ def _room():
         import psutil
 
         free["memory"] = psutil.virtual_memory().available
-    mends = {"memory": "close other programs", "disk": "make space: delete what you do not need"}
+    words = {
+        "memory": (_("memory"), _("close other programs")),
+        "disk": (_("disk"), _("make space: delete what you do not need")),
+    }
     for name in sorted(free, reverse=True):
-        gigabytes = free[name] / 1e9
-        mend = "" if gigabytes >= LEAST[name] else mends[name]
-        yield Row(name, f"{gigabytes:.1f} GB free", f"{LEAST[name]:g} GB", mend=mend)
+        (thing, mend), gigabytes = words[name], free[name] / 1e9
+        found = _("{gigabytes:.1f} GB free").format(gigabytes=gigabytes)
+        expected = _("{gigabytes:g} GB").format(gigabytes=LEAST[name])
+        yield Row(thing, found, expected, mend="" if gigabytes >= LEAST[name] else mend)
 
 
 def _game():
@@ -225,13 +234,19 @@ def _speeds(seconds):
     emulators = _emulator_speed(assignment.game, seconds)
     network = _network_speed(device, seconds)
     speed = 1 / (1 / emulators + 1 / network)
-    yield Row("emulators alone", f"{emulators:,.0f} agent steps/s")
-    yield Row("network alone", f"{network:,.0f} agent steps/s")
-    yield Row("both, one after the other", f"{speed:,.0f} agent steps/s")
+    for thing, found in (
+        (_("emulators alone"), emulators),
+        (_("network alone"), network),
+        (_("both, one after the other"), speed),
+    ):
+        n = round(found)
+        told = ngettext("{n} agent step/s", "{n} agent steps/s", n).format(n=grouped(n))
+        yield Row(thing, told)
     for mark, points in assignment.marks.items():
-        yield Row(f"time to {mark}, {points:g} points", time_to(mark, speed, assignment))
-    end = _duration(assignment.agent_steps / speed)
-    yield Row(f"time to the end, {assignment.agent_steps:,} agent steps", end)
+        thing = _("time to {mark}, {points:g} points").format(mark=mark, points=points)
+        yield Row(thing, time_to(mark, speed, assignment))
+    end = _("time to the end, {steps} agent steps").format(steps=grouped(assignment.agent_steps))
+    yield Row(end, _duration(assignment.agent_steps / speed))
 
 
 def time_to(mark, speed, assignment):
@@ -244,13 +259,13 @@ def time_to(mark, speed, assignment):
     """
     run = json.loads((KIT / "lesson" / "reference_run.json").read_text(encoding="utf-8"))
     if assignment.game != run["game"]:
-        return "unknown in this game"
+        return _("unknown in this game")
     steps = next((steps for steps, score in run["reward_mean_100"] if score >= mark), None)
     if steps is None:
-        return "unknown: the reference run did not reach it"
+        return _("unknown: the reference run did not reach it")
     if steps > assignment.agent_steps:
-        return f"not within {assignment.agent_steps:,} agent steps"
-    return _duration(steps / speed) + ", as the reference run went"
+        return _("not within {steps} agent steps").format(steps=grouped(assignment.agent_steps))
+    return _("{time}, as the reference run went").format(time=_duration(steps / speed))
 
 
 def _emulator_speed(game, seconds):
@@ -300,11 +315,9 @@ def _per_second(work, samples, seconds):
 
 
 def _duration(seconds):
-    return (
-        f"about {seconds / 3600:.1f} hours"
-        if seconds > 3600
-        else f"about {seconds / 60:.0f} minutes"
-    )
+    if seconds > 3600:
+        return _("about {n:.1f} hours").format(n=seconds / 3600)
+    return _("about {n:.0f} minutes").format(n=seconds / 60)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from IPython.display import Markdown, display
 from tabulate import tabulate
 from torch import nn
 
+from languages import _, grouped, ngettext
 from training.curves import read_curves
 
 __all__ = [
@@ -22,16 +23,16 @@ __all__ = [
 ]
 
 CAPTIONS = {  # tag: what stands above the picture
-    "Episodes/reward_mean_100": "reward_mean_100: raw score of whole games",
-    "A2C/coefficient_of_determination": "coefficient of determination of values and targets",
-    "A2C/entropy": "entropy of the policy, in nats",
-    "A2C/value_loss": "value loss",
-    "A2C/policy_loss": "policy loss",
-    "A2C/value_targets": "value targets, batch mean",
-    "A2C/value_predictions": "value predictions, batch mean",
-    "A2C/gradient_norm": "gradient norm before clipping",
-    "A2C/advantages": "advantages, batch mean",
-    "A2C/total_loss": "total A2C loss",
+    "Episodes/reward_mean_100": _("reward_mean_100: raw score of whole games"),
+    "A2C/coefficient_of_determination": _("coefficient of determination of values and targets"),
+    "A2C/entropy": _("entropy of the policy, in nats"),
+    "A2C/value_loss": _("value loss"),
+    "A2C/policy_loss": _("policy loss"),
+    "A2C/value_targets": _("value targets, batch mean"),
+    "A2C/value_predictions": _("value predictions, batch mean"),
+    "A2C/gradient_norm": _("gradient norm before clipping"),
+    "A2C/advantages": _("advantages, batch mean"),
+    "A2C/total_loss": _("total A2C loss"),
 }
 
 
@@ -40,16 +41,17 @@ def show_observation(observation):
     figure, axes = plt.subplots(1, 4, figsize=(11, 3))
     for k, axis in enumerate(axes):
         axis.imshow(observation[k], cmap="gray", vmin=0, vmax=1)
-        axis.set_title(f"agent step t − {3 - k}" if k < 3 else "agent step t, now", fontsize=10)
+        title = _("agent step t − {n}").format(n=3 - k) if k < 3 else _("agent step t, now")
+        axis.set_title(title, fontsize=10)
         axis.axis("off")
-    figure.suptitle("One observation: four agent steps of one environment", fontsize=11)
+    figure.suptitle(_("One observation: four agent steps of one environment"), fontsize=11)
     plt.show()
 
 
 def show_layers(model, observations):
     """Prints what each layer makes of observations [B, 4, 84, 84], and the number of parameters."""
 
-    def show(layer, _, output):
+    def show(layer, given, output):
         print(f"{type(layer).__name__:>8} → {list(output.shape)}")
 
     layers = [layer for layer in model.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
@@ -58,7 +60,8 @@ def show_layers(model, observations):
         model(torch.as_tensor(observations, device=next(model.parameters()).device))
     for hook in hooks:
         hook.remove()
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
+    n = sum(parameter.numel() for parameter in model.parameters())
+    print(ngettext("{n} parameter", "{n} parameters", n).format(n=grouped(n)))
 
 
 def show_entries(entries):
@@ -79,38 +82,68 @@ def entries_table(entries):
             is_list = isinstance(value, (list, tuple))
             first, length = (value[0], len(value)) if is_list else (value, "")
             rows.append([f"`{key}`", type(first).__name__, length, list(np.shape(first))])
-    return tabulate(rows, headers=["key", "type", "T", "shape"], tablefmt="pipe")
+    headers = [_("key"), _("type"), "T", _("shape")]
+    return tabulate(rows, headers=headers, tablefmt="pipe")
 
 
 def show_targets(collector, compute_value_targets, tries=500):
     """Prints the targets of two environments: in one an episode ends, in the other a reward comes.
 
+    What never happens is told: in some games chance finds no reward.
+
     Args:
-        collector: A runner without transforms; it plays until both have happened.
+        collector: A runner without transforms; it plays until both have happened in one partial
+            trajectory.
         compute_value_targets: The transform of Task 3.
-        tries: Partial trajectories to look through.
+        tries: Partial trajectories to look through; then those count in which one of them happened.
     """
-    for _ in range(tries):
+    says = {
+        "ends": _("environment {b}, where an episode ends:"),
+        "earns": _("environment {b}, where a reward comes in:"),
+    }
+    never = {
+        "ends": _("In {steps} steps of all environments no episode ended."),
+        "earns": _("In {steps} steps of all environments no reward came in."),
+    }
+    for event, (trajectory, where) in _look_for_events(collector, tries).items():
+        if not where.any():
+            steps = grouped(tries * len(trajectory["rewards"]))
+            print(never[event].format(steps=steps))
+            continue
+        if "value_targets" not in trajectory:
+            compute_value_targets(trajectory)
+        b = int(where.argmax())
+        print(says[event].format(b=b))
+        _print_targets(trajectory, b)
+
+
+def _look_for_events(collector, tries):
+    """Returns for two events a trajectory, and in which environments it happens there [B]."""
+    found = {}
+    for _trial in range(tries):
         trajectory = collector.get_next()
-        ends = np.any(trajectory["resets"][:-1], axis=0)  # [B]
-        earns = np.any(trajectory["rewards"][:-1], axis=0)
-        if ends.any() and earns.any():
+        happens = {
+            "ends": np.any(trajectory["resets"][:-1], axis=0),
+            "earns": np.any(trajectory["rewards"][:-1], axis=0),
+        }
+        for event, where in happens.items():
+            if where.any() or event not in found:
+                found[event] = trajectory, where
+        if all(where.any() for where in happens.values()):
             break
-    compute_value_targets(trajectory)
-    _print_targets(trajectory, int(ends.argmax()), "an episode ends")
-    _print_targets(trajectory, int(earns.argmax()), "a reward comes in")
+    return found
 
 
-def _print_targets(trajectory, b, event):
+def _print_targets(trajectory, b):
     """Prints one environment's column of a trajectory, a row for each step."""
-    print(f"environment {b}, where {event}:")
     keys = ("rewards", "resets", "values", "value_targets")
     columns = ([torch.as_tensor(step[b]).item() for step in trajectory[key]] for key in keys)
     for t, (reward, reset, value, target) in enumerate(zip(*columns, strict=True)):
-        print(
-            f"  t = {t}  reward {reward:.0f}  reset {reset!s:>5}  "
-            f"V {value:+.3f}  target {target:+.3f}"
+        told = _(
+            "  t = {t}  reward {reward:.0f}  reset {reset!s:>5}  "
+            "V {value:+.3f}  target {target:+.3f}"
         )
+        print(told.format(t=t, reward=reward, reset=reset, value=value, target=target))
 
 
 def draw_curves(run, folder):
@@ -142,5 +175,5 @@ def _draw_curve(axis, caption, steps, values):
     smooth = np.convolve(values, np.ones(width) / width, mode="valid")
     axis.plot(steps[width - 1 :], smooth, color="tab:blue")
     axis.set_title(caption, fontsize=10)
-    axis.set_xlabel("agent steps", fontsize=9)
+    axis.set_xlabel(_("agent steps"), fontsize=9)
     axis.ticklabel_format(axis="x", style="sci", scilimits=(0, 5))

@@ -13,9 +13,12 @@ from pathlib import Path
 
 from IPython import get_ipython
 
+from languages import _
 from lesson.doctor import KIT, PACKAGES, THREADS, show_doctor
 
 __all__ = ["start", "unstopped"]
+
+CHECK = re.compile(r"^checks\.check_(model|policy|value_targets|merge|a2c)\(", re.MULTILINE)
 
 
 def start(seconds=2.0):
@@ -29,7 +32,8 @@ def start(seconds=2.0):
     missing = [name for module, name in PACKAGES.items() if not importlib.util.find_spec(module)]
     if missing:
         _install(missing)
-    print("installed now:", ", ".join(missing) or "nothing, all packages are here")
+    packages = ", ".join(missing) or _("nothing, all packages are here")
+    print(_("installed now: {packages}").format(packages=packages))
     os.environ.update(THREADS)
     if "NBGRADER_EXECUTION" in os.environ:
         _leave_out_what_follows_the_checks()
@@ -39,12 +43,17 @@ def start(seconds=2.0):
 
 
 def _leave_out_what_follows_the_checks():
-    """Empties all cells below the last check: nbgrader gives points for checks alone."""
+    """Empties the cells below the last check: nbgrader gives points for checks alone.
+
+    A check is never emptied: a cell of the student's above it may call the last one as well.
+    """
     shell = get_ipython()
 
     def checked(result):
-        if "checks.check_a2c(" in result.info.raw_cell:
-            shell.input_transformers_cleanup.append(lambda lines: [])
+        if "a2c" in CHECK.findall(result.info.raw_cell) and "A2C" in shell.user_ns:
+            shell.input_transformers_cleanup.append(
+                lambda lines: lines if CHECK.search("".join(lines)) else []
+            )
 
     shell.events.register("post_run_cell", checked)
 
@@ -66,10 +75,9 @@ def _install(names):
             [*command, *(wanted[name] for name in names)], capture_output=True, text=True
         )
     if ended.returncode:
-        told = (ended.stderr.strip() or "no reason given").splitlines()[-1]
-        raise RuntimeError(
-            f"could not install {', '.join(names)}: {told}. Is there a network? Run the cell again"
-        )
+        reason = (ended.stderr.strip() or _("no reason given")).splitlines()[-1]
+        told = _("could not install {packages}: {reason}. Is there a network? Run the cell again")
+        raise RuntimeError(told.format(packages=", ".join(names), reason=reason))
     importlib.invalidate_caches()
 
 
@@ -91,12 +99,15 @@ exec {xvfb} "$@"
 def _start_display():
     """Starts Xvfb on a Linux machine without a screen; it ends with this process, killed or not.
 
+    Where it cannot, a line says so: the notebook draws into files.
+
     pyvirtualdisplay looks Xvfb up on the path, where it finds a script that ends with its parent.
     """
     xvfb, path = shutil.which("Xvfb"), os.environ["PATH"]
     if not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or not xvfb:
         return
     from pyvirtualdisplay import Display
+    from pyvirtualdisplay.abstractdisplay import XStartError, XStartTimeoutError
 
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "Xvfb"
@@ -105,5 +116,7 @@ def _start_display():
         os.environ["PATH"] = folder + os.pathsep + path
         try:
             unstopped(Display(visible=False, size=(800, 600)).start)
+        except (OSError, XStartError, XStartTimeoutError):
+            print(_("Xvfb is here and does not start: this notebook needs no display"))
         finally:
             os.environ["PATH"] = path

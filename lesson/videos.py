@@ -11,12 +11,14 @@ from gymnasium.wrappers import RecordVideo
 from IPython.display import Video, display
 
 from atari_wrappers import nature_dqn_env
+from languages import _
 
 __all__ = ["camera", "show_inside", "show_video"]
 
 STEPS_PER_SECOND = 15  # agent steps, as fast as a person would play
 SMOOTHING = 15  # agent steps, one second of play
-EXPLOSION = 30  # agent steps from a hit until Space Invaders' life counter falls
+EXPLOSIONS = {"SpaceInvadersNoFrameskip-v4": 30}  # agent steps from a hit to the lost life
+SHADE = dict(color="tab:red", alpha=0.15, linewidth=0)
 
 
 @contextmanager
@@ -62,13 +64,15 @@ def show_inside(policy, game, seed, t_max=10_000):
     axes["values"].plot(values, linewidth=0.8)
     for step in np.flatnonzero(np.diff(lives) < 0) + 1:
         axes["values"].axvline(step, color="tab:red", linestyle=":")
-        axes["values"].axvspan(step - EXPLOSION, step, color="tab:red", alpha=0.15, linewidth=0)
-    axes["values"].set(ylabel="value", xlim=(0, len(values)))
+        if game in EXPLOSIONS:
+            axes["values"].axvspan(step - EXPLOSIONS[game], step, **SHADE)
+    axes["values"].set(ylabel=_("value"), xlim=(0, len(values)))
     _draw_probabilities(axes["probabilities"], probabilities, env.unwrapped.get_action_meanings())
     figure.legend(ncols=7, fontsize=8, loc="outside lower center", frameon=False)
-    for name, frame in frames.items():
-        axes[name].imshow(frame)
-        axes[name].set(title=f"{name} value", xticks=[], yticks=[])
+    for name, title in (("highest", _("highest value")), ("lowest", _("lowest value"))):
+        axes[name].imshow(frames[name])
+        axes[name].set(xticks=[], yticks=[])
+        axes[name].set_title(title, fontsize=10)
     env.close()
     plt.show()
 
@@ -97,6 +101,7 @@ def _draw_probabilities(axis, probabilities, actions):
     stack = [np.convolve(column, window, mode="valid") for column in probabilities.T]
     likeliest = np.convolve(probabilities.max(axis=1), window, mode="valid")
     steps = SMOOTHING // 2 + np.arange(len(likeliest))
-    axis.stackplot(steps, stack, labels=actions, alpha=0.7)
-    axis.plot(steps, likeliest, color="black", linewidth=1, label="the likeliest")
-    axis.set(xlabel="agent steps", xlim=(0, len(probabilities)), ylim=(0, 1))
+    colours = plt.get_cmap("tab10" if len(actions) <= 10 else "tab20").colors
+    axis.stackplot(steps, stack, labels=actions, colors=colours, alpha=0.7)
+    axis.plot(steps, likeliest, color="black", linewidth=1, label=_("the likeliest"))
+    axis.set(xlabel=_("agent steps"), xlim=(0, len(probabilities)), ylim=(0, 1))

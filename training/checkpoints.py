@@ -1,6 +1,7 @@
 """A training run saved whole, found again and resumed."""
 
 import contextlib
+import copy
 import io
 import os
 import pickle
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from languages import _, grouped
 from training import RunError
 from training.curves import read_curves
 from training.mirror import Mirror, write_whole
@@ -28,7 +30,7 @@ class Run:
     """A training run: what is saved of it, with which settings, and where.
 
     Attributes:
-        folder: The run's own folder.
+        folder: The run's own folder, absolute: a later `%cd` does not move it.
         settings: What a run must not change on its way.
 
     Example:
@@ -53,8 +55,9 @@ class Run:
 
         Raises:
             FileNotFoundError: If the folder above copy_to is missing.
+            RunError: If the copy would be the run's folder itself.
         """
-        self.folder, self.settings, self._parts = Path(folder), settings, parts
+        self.folder, self.settings, self._parts = Path(folder).absolute(), settings, parts
         self._store, self._runner = CheckpointStore(self.folder), parts["runner"]
         self._mirror = Mirror(self.folder, copy_to) if copy_to else None
         self._id = None  # drawn at random for each run, known once it is resumed
@@ -72,10 +75,13 @@ class Run:
             A line that says which of the two it was.
 
         Raises:
-            RunError: If the folder holds a run with other settings, or one without a readable
-                checkpoint; if the copy is another run's; if a new run would start with a model
-                that has trained; if the objects do not belong together, or the curves go elsewhere.
-            OSError: If the copy cannot be read, or the first checkpoint not be written.
+            RunError: If the folder holds a run with other settings or another kind of optimizer, or
+                one without a readable checkpoint; if the copy is another run's; if a new run would
+                start with a model that has trained; if the objects do not belong together, or the
+                curves go elsewhere.
+            OSError: If a checkpoint or the copy cannot be read, or the first checkpoint not be
+                written.
+            MemoryError: If there is no memory for a checkpoint.
         """
         self._id = None
         self._check_logdir()
@@ -86,14 +92,16 @@ class Run:
         found = self._store.read_newest({"settings", "random", "run", *self._parts})
         if found is None:
             self._start()
-            return f"starting {self.folder.name}"
+            return _("starting {run}").format(run=self.folder.name)
         self._restore(*found)
         if self._runner.step_var < total_steps:
-            return f"resuming {self.folder.name} at agent step {self._runner.step_var:,}"
-        return (
-            f"{self.folder.name} is finished at agent step {self._runner.step_var:,} and is not "
-            "trained further; a new name starts a new run"
-        )
+            told = _("resuming {run} at agent step {step}")
+        else:
+            told = _(
+                "{run} is finished at agent step {step} and is not trained further; "
+                "a new name starts a new run"
+            )
+        return told.format(run=self.folder.name, step=grouped(self._runner.step_var))
 
     def save(self):
         """Writes a checkpoint; those before the last two are removed.
@@ -102,14 +110,16 @@ class Run:
             Its path.
 
         Raises:
-            RunError: If a number in it is not finite, or `resume` was not called; what was saved
-                before is kept.
+            RunError: If a number in it is not finite, if it could not be read again, or `resume`
+                was not called; what was saved before is kept.
             OSError: If there is no space to write it; what was saved before is kept.
         """
         self._check_resumed()
         state = {name: part.state_dict() for name, part in self._parts.items()}
         self._check_finite(state)
         state.update(settings=self.settings, random=_random_state(), run=self._id)
+        state = _plain(state)
+        _check_readable(state)
         path = self._store.write(self._runner.step_var, state)
         if self._mirror:
             self._mirror.push()
@@ -155,10 +165,11 @@ class Run:
     def _start(self):
         """Makes this a new run and saves its first checkpoint."""
         if not _untrained(self.folder):
-            raise RunError(
-                f"{self.folder} already holds another run, and no readable checkpoint of it: give "
+            told = _(
+                "{folder} already holds another run, and no readable checkpoint of it: give "
                 "this run another name, or move that folder away"
             )
+            raise RunError(told.format(folder=self.folder))
         check_new(self._parts["model"], self.folder.name)
         if hasattr(self._runner.summaries, "logdir"):
             self._runner.summaries.drop_earlier_points()
@@ -166,7 +177,7 @@ class Run:
         self.save()
 
     def _restore(self, path, state):
-        self._check_settings(state["settings"], path)
+        self._check_settings(state, path)
         for name, part in self._parts.items():
             part.load_state_dict(state[name])
         _set_random_state(state["random"])
@@ -176,62 +187,76 @@ class Run:
     def _check_logdir(self):
         logdir = getattr(self._runner.summaries, "logdir", self.folder)
         if logdir.resolve() != self.folder.resolve():
-            raise RunError(
-                f"the environment draws its curves in {logdir}, and the run is {self.folder}: "
+            told = _(
+                "the environment draws its curves in {logdir}, and the run is {folder}: "
                 "nothing was changed. Run the cells again from the one that makes the environment "
                 "on, or restart the kernel and run all cells"
             )
+            raise RunError(told.format(logdir=logdir, folder=self.folder))
 
     def _check_used(self, used):
         for name, part in used.items():
             if part is not self._parts.get(name, part):
-                raise RunError(
-                    f"the {name} was made again after the run was resumed, and would not be saved: "
-                    f"nothing was trained. {AGAIN}"
+                told = _(
+                    "the {name} was made again after the run was resumed, and would not be saved: "
+                    "nothing was trained. {again}"
                 )
+                raise RunError(told.format(name=name, again=AGAIN))
         check_parts({**self._parts, **used})
 
     def _check_resumed(self):
-        further = self._store.newest_step > self._runner.step_var
-        if self._id is None or further:
-            newest = f"is further already (agent step {self._store.newest_step:,})"
-            raise RunError(
-                f"the run in {self.folder} {newest if further else 'was not resumed'}: nothing was "
-                "trained or saved. Restart the kernel and run all cells to resume it"
-            )
+        newest = self._store.newest_step
+        if newest > self._runner.step_var:
+            told = _("the run in {folder} is further already (agent step {step})")
+        elif self._id is None:
+            told = _("the run in {folder} was not resumed")
+        else:
+            return
+        problem = told.format(folder=self.folder, step=grouped(newest))
+        told = _(
+            "{problem}: nothing was trained or saved. "
+            "Restart the kernel and run all cells to resume it"
+        )
+        raise RunError(told.format(problem=problem))
 
     def _check_copy(self):
         """Raises if what was copied is another run than what is here."""
         here, there = self._store.peek("run"), CheckpointStore(self._mirror.target).peek("run")
         if here and there and here != there:
-            raise RunError(
-                f"{self._mirror.target} holds a copy of another run: give this run another name, "
+            told = _(
+                "{folder} holds a copy of another run: give this run another name, "
                 "or move that folder away; nothing was changed"
             )
+            raise RunError(told.format(folder=self._mirror.target))
 
     def _check_finite(self, state):
         for name, part in state.items():
             if not _all_finite(part):
-                kept = [path.name for path in self._store.paths[-1:]] or ["none yet"]
-                raise RunError(
-                    f"the {name} holds numbers that are not finite, so nothing was saved; the last "
-                    f"good checkpoint is kept ({kept[0]}). Restart the kernel and run all cells to "
+                kept = [path.name for path in self._store.paths[-1:]] or [_("none yet")]
+                told = _(
+                    "the {name} holds numbers that are not finite, so nothing was saved; the last "
+                    "good checkpoint is kept ({kept}). Restart the kernel and run all cells to "
                     "resume from it, or give the run a new name and a lower learning rate"
                 )
+                raise RunError(told.format(name=name, kept=kept[0]))
 
-    def _check_settings(self, saved, path):
-        now = self.settings
+    def _check_settings(self, state, path):
+        saved, now = state["settings"], self.settings
+        each = [(name, saved.get(name), now.get(name)) for name in {**saved, **now}]
+        each.append(("optimizer", *_only_in(state["optimizer"], self._parts["optimizer"])))
+        changed = _("{name} was {before!r} and is {now!r}")
         changes = [
-            f"{name} was {saved.get(name)!r} and is {now.get(name)!r}"
-            for name in {**saved, **now}
-            if saved.get(name) != now.get(name)
+            changed.format(name=name, before=before, now=now)
+            for name, before, now in each
+            if before != now
         ]
         if changes:
-            raise RunError(
-                f"{path} belongs to another run: {', '.join(changes)}. Set the old values to "
+            told = _(
+                "{path} belongs to another run: {changes}. Set the old values to "
                 "resume it, or give this run another name to start a new one, and run all cells "
                 "again; nothing was changed"
             )
+            raise RunError(told.format(path=path, changes=", ".join(changes)))
 
 
 class CheckpointStore:
@@ -275,32 +300,35 @@ class CheckpointStore:
     def read_newest(self, keys):
         """Returns path and content of the newest readable checkpoint, None if there is none.
 
-        An unreadable one is set aside with a warning.
+        A damaged one is set aside with a warning; one for which the disk does not answer, or the
+        memory does not suffice, may be whole and is left where it is.
 
         Args:
             keys: What a checkpoint must hold.
+
+        Raises:
+            OSError: If the newest cannot be read.
+            MemoryError: If there is no memory for it.
         """
         for path in reversed(self.paths):
             try:
                 state = _load(path)
                 if isinstance(state, dict) and keys <= state.keys():
                     return path, state
-                reason = "it is no checkpoint of this kit"
-            except _UNREADABLE as e:
-                reason = f"it is cut short or damaged ({type(e).__name__}: {e})"
+                reason = _("it is no checkpoint of this kit")
+            except _DAMAGED as e:
+                error = f"{type(e).__name__}: {e}"
+                reason = _("it is cut short or damaged ({error})").format(error=error)
             aside = path.with_suffix(".unreadable")
             os.replace(path, aside)
-            warnings.warn(
-                f"{path} cannot be read, {reason}: set aside as {aside.name}, trying the one "
-                "before",
-                stacklevel=3,
-            )
+            told = _("{path} cannot be read, {reason}: set aside as {name}, trying the one before")
+            warnings.warn(told.format(path=path, reason=reason, name=aside.name), stacklevel=3)
         return None
 
     def peek(self, key):
         """Returns what the newest readable checkpoint holds under a key, None if no file tells."""
         for path in reversed(self.paths):
-            with contextlib.suppress(*_UNREADABLE, KeyError, TypeError):
+            with contextlib.suppress(*_DAMAGED, OSError, MemoryError, KeyError, TypeError):
                 return _load(path)[key]
         return None
 
@@ -316,22 +344,69 @@ def save_weights(model, path):
     write_whole(Path(path), content.getbuffer())
 
 
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-)
+_DAMAGED = (EOFError, RuntimeError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile)
 
 
 def _load(path):
-    """Returns what a file holds, its tensors on the CPU; raises one of _UNREADABLE."""
-    with zipfile.ZipFile(path) as archive:  # torch.load does not look at the check sums
+    """Returns what a file holds, its tensors on the CPU.
+
+    Raises:
+        OSError: If it cannot be read.
+        MemoryError: If there is no memory for it.
+        One of _DAMAGED: If what was read is no whole file of torch's.
+    """
+    content = io.BytesIO(path.read_bytes())  # zipfile takes a disk's error for a damaged file
+    with zipfile.ZipFile(content) as archive:  # torch.load does not look at the check sums
         if damaged := archive.testzip():
             raise zipfile.BadZipFile(f"in {damaged}")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    content.seek(0)
+    try:
+        return torch.load(content, map_location="cpu", weights_only=True)
+    except RuntimeError as e:
+        if "DefaultCPUAllocator" in str(e):  # torch has no class for it
+            raise MemoryError(str(e)) from e
+        raise
+
+
+def _plain(value):
+    """Returns a nested value with Python's numbers for NumPy's, which torch.load refuses."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    if not isinstance(value, dict):
+        return value
+    plain = copy.copy(value)  # with what a model's state_dict says of its versions
+    plain.clear()
+    plain.update((_plain(key), _plain(part)) for key, part in value.items())
+    return plain
+
+
+def _check_readable(state):
+    """Raises RunError if a part of a checkpoint could not be read when the run is resumed."""
+    for name, part in state.items():
+        content = io.BytesIO()
+        torch.save(part, content)
+        content.seek(0)
+        try:
+            torch.load(content, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError as e:
+            told = _(
+                "what the {name} holds could not be read from a checkpoint again, so nothing was "
+                "saved: use numbers, text, tensors, and lists and dicts of them"
+            )
+            raise RunError(told.format(name=name)) from e
+
+
+def _only_in(saved, optimizer):
+    """Returns the names of settings that a saved optimizer has alone, and those of the present one.
+
+    Both are empty where one side has none: another version of torch adds or drops a few.
+    """
+    before, now = set(saved["param_groups"][0]), set(optimizer.param_groups[0])
+    if before <= now or now <= before:
+        return [], []
+    return sorted(before - now), sorted(now - before)
 
 
 def _untrained(folder):

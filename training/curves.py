@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from languages import _
+
 __all__ = ["read_curves"]
 
 
@@ -24,10 +26,11 @@ def read_curves(folder):
         FileNotFoundError: If the folder holds no event file.
     """
     if not (Path(folder).is_file() or any(Path(folder).glob("*tfevents*"))):
-        raise FileNotFoundError(
-            f"{folder} holds no event file (events.out.tfevents...): give the folder of one run "
+        told = _(
+            "{folder} holds no event file (events.out.tfevents...): give the folder of one run "
             "in which a point was drawn"
         )
+        raise FileNotFoundError(told.format(folder=folder))
     logging.getLogger("tensorboard").setLevel(logging.ERROR)  # joined sittings are no news
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
     curves = {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}

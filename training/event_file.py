@@ -9,6 +9,8 @@ import weakref
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
+from languages import _
+
 __all__ = ["EventFile"]
 
 FLUSH_EVERY = 5.0  # seconds
@@ -71,11 +73,11 @@ class EventFile:
             self._append(self._waiting.getvalue())
         except OSError as e:
             if not self._failing:
-                warnings.warn(
-                    f"the curves cannot be written: {e}. They wait in memory while the program "
-                    "runs; once there is space they are written",
-                    stacklevel=2,
+                told = _(
+                    "the curves cannot be written: {error}. They wait in memory while the program "
+                    "runs; once there is space they are written"
                 )
+                warnings.warn(told.format(error=e), stacklevel=2)
             self._failing = True
         else:
             self._failing = False

@@ -6,6 +6,8 @@ from collections import deque
 
 import numpy as np
 
+from languages import _, grouped
+
 __all__ = ["Health", "SickRun"]
 
 POINTS, UPDATES = (
@@ -44,7 +46,8 @@ class Health:
         """Checks the figures of one merged trajectory; warns once for each cause.
 
         Args:
-            trajectory: With `observations` [T·B, ...] and `actions` [T·B], arrays or tensors.
+            trajectory: With `observations` [T·B, ...], `actions` and `rewards` [T·B], arrays or
+                tensors.
             figures: Floats: "total loss", "entropy" in nats, "gradient norm" before clipping, and
                 "coefficient of determination".
 
@@ -55,13 +58,17 @@ class Health:
             warnings.warn(message, SickRun, stacklevel=2)
 
     def point(self, trajectory, figures):
-        """Returns the numbers to judge; "alike" is 1.0 if all environments show the same game."""
+        """Returns the numbers to judge.
+
+        "alike" is 1.0 if all environments show the same game, "rewarded" if any reward came in.
+        """
         summaries = self._runner.summaries
         return {
             **figures,
             "agent step": self._runner.step_var,
             "score": summaries.reward_mean_100 if summaries else None,
             "alike": float(_alike(trajectory, self._runner.nenvs)),
+            "rewarded": float(_array(trajectory["rewards"]).any()),
         }
 
     def judge(self, point):
@@ -78,7 +85,8 @@ class Health:
             return []
         new = {cause: text for cause, text in self._causes() if cause not in self._warned}
         self._warned |= new.keys()
-        return [f"at agent step {point['agent step']:,}: {text}" for text in new.values()]
+        told, step = _("at agent step {step}: {problem}"), grouped(point["agent step"])
+        return [told.format(step=step, problem=text) for text in new.values()]
 
     def _updates(self, point):
         """Returns the number of updates since a point."""
@@ -92,53 +100,68 @@ class Health:
         norm = np.median(column["gradient norm"]) / self._max_grad_norm
         entropy = column["entropy"] / self._max_entropy
         if norm > 10:
-            yield "always clipped", _ALWAYS_CLIPPED.format(norm, self._max_grad_norm)
+            yield "always clipped", _ALWAYS_CLIPPED.format(times=norm, bound=self._max_grad_norm)
         if np.median(entropy) < 0.2:
-            yield "entropy gone", _ENTROPY_GONE.format(np.median(column["entropy"]))
+            yield "entropy gone", _ENTROPY_GONE.format(entropy=np.median(column["entropy"]))
         elif column["alike"].all():
             yield "environments alike", _ALIKE
+        if not column["rewarded"].any():
+            yield "no reward", _NO_REWARD
+            return  # nothing can be learnt, whatever the code does
         if entropy.min() > 0.9995:
-            yield "entropy at its maximum", _ENTROPY_AT_MAXIMUM.format(self._max_entropy)
-        if np.mean(column["coefficient of determination"] > 0) < 0.5:
+            yield "entropy at its maximum", _ENTROPY_AT_MAXIMUM.format(entropy=self._max_entropy)
+        if np.mean(column["coefficient of determination"] > 0) < 0.25:  # rewards may be rare
             yield "values explain nothing", _VALUES_EXPLAIN_NOTHING
-        score, bound = last["score"], self._random_score + 0.15 * abs(self._random_score)
+        score, bound = last["score"], 1.15 * self._random_score  # below 0, worse than random play
         late = last["agent step"] >= LATE * self._runner.nenvs * self._runner.nsteps
         if late and score is not None and score < bound:
-            yield "no better than random", _RANDOM.format(score, self._random_score)
+            told = _RANDOM.format(score=score, random=self._random_score)
+            yield "no better than random", told
 
 
-_WATCHED = ("entropy", "coefficient of determination", "gradient norm", "alike")
-_ENTROPY_GONE = (
-    "the entropy has fallen to {:.2g}: the policy is sure of one action almost everywhere and no "
-    "longer tries others. Is the learning rate too high? Is the entropy bonus missing, or added to "
-    "the loss instead of subtracted?"
+_WATCHED = ("entropy", "coefficient of determination", "gradient norm", "alike", "rewarded")
+_ENTROPY_GONE = _(
+    "the entropy has fallen to {entropy:.2g}: the policy is sure of one action almost everywhere "
+    "and no longer tries others. Is the learning rate too high? Is the entropy bonus missing, or "
+    "added to the loss instead of subtracted?"
 )
-_ALIKE = (
+_ALIKE = _(
     "all environments show the same picture, or all are given the same action, at every step: "
     "many copies of one game teach no more than one. Give each environment a seed of its own, and "
     "return an action for each from `act`."
 )
-_ENTROPY_AT_MAXIMUM = (
-    "the entropy stays at its maximum {:.2f}: the policy still takes all actions equally often. "
-    "Does `step` call `backward` and the optimizer's `step`? Does the optimizer hold this model's "
-    "parameters? Is the policy loss part of the loss? Is the entropy bonus far too large?"
+_ENTROPY_AT_MAXIMUM = _(
+    "the entropy stays at its maximum {entropy:.2f}: the policy still takes all actions equally "
+    "often. Does `step` call `backward` and the optimizer's `step`? Does the optimizer hold this "
+    "model's parameters? Is the policy loss part of the loss? Is the entropy bonus far too large?"
 )
-_VALUES_EXPLAIN_NOTHING = (
+_NO_REWARD = _(
+    "no reward has come in at any of the latest points, and A2C learns from rewards alone. In a "
+    "game in which play at random scores about 0 this is no mistake of yours: chance has to find "
+    "the first reward. In any other game, does the policy still try all actions?"
+)
+_VALUES_EXPLAIN_NOTHING = _(
     "the coefficient of determination stays at 0 or below: the values predict the targets no "
     "better than one number for all. Is the value loss part of the loss, and does its gradient "
     "reach the value head? Do values and targets agree in shape and order? Is the learning rate "
     "too high?"
 )
-_ALWAYS_CLIPPED = (
-    "the gradient norm is {:.0f} times the bound of {:g}, so that every gradient is clipped to the "
-    "same length. Are the rewards clipped to their sign (clip_reward)? Are the losses means over "
-    "the batch, not sums?"
+_ALWAYS_CLIPPED = _(
+    "the gradient norm is {times:.0f} times the bound of {bound:g}, so that every gradient is "
+    "clipped to the same length. Are the rewards clipped to their sign (clip_reward)? Are the "
+    "losses means over the batch, not sums?"
 )
-_RANDOM = (
-    "reward_mean_100 is {:.0f}, and random play scores {:.0f}. Does the policy loss have the right "
-    "sign? Do the log_probs belong to the actions that were played? Do the targets include the "
-    "rewards?"
+_RANDOM = _(
+    "reward_mean_100 is {score:.0f}, and random play scores {random:.0f}. Does the policy loss "
+    "have the right sign? Do the log_probs belong to the actions that were played? Do the targets "
+    "include the rewards?"
 )
+
+_NOT_FINITE = {  # figures that come from the network
+    "total loss": _("the total loss is {value} at agent step {step}"),
+    "entropy": _("the entropy is {value} at agent step {step}"),
+    "gradient norm": _("the gradient norm is {value} at agent step {step}"),
+}
 
 
 def _alike(trajectory, nenvs):
@@ -157,10 +180,12 @@ def _array(values):
 
 def _check_finite(point):
     """Raises FloatingPointError if a figure that comes from the network is not finite."""
-    for name in ("total loss", "entropy", "gradient norm"):
+    for name, told in _NOT_FINITE.items():
         if not math.isfinite(value := point[name]):
-            raise FloatingPointError(
-                f"the {name} is {value} at agent step {point['agent step']:,}: the network is lost "
-                "and training stops. The last good checkpoint is kept: restart the kernel and run "
-                "all cells to resume from it, or give the run a new name and a lower learning rate"
+            problem = told.format(value=value, step=grouped(point["agent step"]))
+            told = _(
+                "{problem}: the network is lost and training stops. The last good checkpoint is "
+                "kept: restart the kernel and run all cells to resume from it, or give the run a "
+                "new name and a lower learning rate"
             )
+            raise FloatingPointError(told.format(problem=problem))

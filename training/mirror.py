@@ -8,6 +8,9 @@ import time
 import warnings
 from pathlib import Path
 
+from languages import _
+from training import RunError
+
 __all__ = ["Mirror", "write_whole"]
 
 PATIENCE = 120.0  # seconds that one copy may take before a warning
@@ -20,8 +23,8 @@ class Mirror:
     they were written, and each push tries again.
 
     Attributes:
-        source: The folder that is copied.
-        target: Its copy.
+        source: The folder that is copied, absolute.
+        target: Its copy, absolute.
     """
 
     def __init__(self, source, place):
@@ -34,18 +37,23 @@ class Mirror:
         Raises:
             FileNotFoundError: If the folder above the place is missing. It is never made: where a
                 drive is not mounted, it would be made on the disk that is lost.
+            RunError: If the copy would be the folder itself.
         """
-        self.source, place = Path(source), Path(place)
-        self.target = place / self.source.name
+        self.source, place = Path(source).absolute(), Path(place)
+        self.target = place.absolute() / self.source.name
+        if self.target.resolve() == self.source.resolve():
+            told = _("cannot copy the run to {place}: the run itself is there; name another folder")
+            raise RunError(told.format(place=place))
         if "google.colab" in sys.modules and place.is_relative_to("/content/drive"):
             from google.colab import drive
 
             drive.mount("/content/drive")
         if not place.parent.is_dir():
-            raise FileNotFoundError(
-                f"cannot copy the run to {place}: there is no folder {place.parent}. Is the drive "
+            told = _(
+                "cannot copy the run to {place}: there is no folder {folder}. Is the drive "
                 "mounted, and the name spelt right?"
             )
+            raise FileNotFoundError(told.format(place=place, folder=place.parent))
         place.mkdir(exist_ok=True)
         self._thread, self._failure, self._warned = None, None, None
         self._copied = {}  # name: (size, time of the last change)
@@ -54,7 +62,7 @@ class Mirror:
         """Starts to copy what has changed; returns at once, and leaves a copy under way alone."""
         if self._thread is not None and self._thread.is_alive():
             if time.monotonic() - self._began > PATIENCE:
-                self._failure = f"no answer within {PATIENCE:g} s"
+                self._failure = _("no answer within {seconds:g} s").format(seconds=PATIENCE)
         else:
             self._thread = threading.Thread(target=self._push, daemon=True)
             self._began = time.monotonic()
@@ -64,11 +72,13 @@ class Mirror:
     def wait(self, seconds):
         """Waits until everything is copied; warns if that fails or takes longer than seconds."""
         deadline = time.monotonic() + seconds
-        for _ in range(2):  # the copy under way may have begun before the newest file was written
+        for _again in range(
+            2
+        ):  # the copy under way may have begun before the newest file was written
             self.push()
             self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
-            self._failure = f"no answer within {seconds:g} s"
+            self._failure = _("no answer within {seconds:g} s").format(seconds=seconds)
         self._report()
 
     def pull(self):
@@ -116,11 +126,11 @@ class Mirror:
     def _report(self):
         if self._failure and self._failure != self._warned:
             self._warned = self._failure
-            warnings.warn(
-                f"could not copy the run to {self.target}: {self._failure}. Its files are "
-                f"safe in {self.source} as long as this machine is, and each save tries again",
-                stacklevel=2,
-            )
+            told = _(
+                "could not copy the run to {target}: {failure}. Its files are safe in {source} as "
+                "long as this machine is, and each save tries again"
+            ).format(target=self.target, failure=self._failure, source=self.source)
+            warnings.warn(told, stacklevel=2)
 
 
 def write_whole(path, content):
@@ -140,7 +150,7 @@ def write_whole(path, content):
             file.flush()
             os.fsync(file.fileno())
         if part.read_bytes() != content:
-            raise OSError(f"{part} does not hold what was written to it")
+            raise OSError(_("{path} does not hold what was written to it").format(path=part))
         os.replace(part, path)
     except OSError:
         with contextlib.suppress(OSError):

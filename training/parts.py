@@ -3,11 +3,12 @@
 import sys
 import weakref
 
+from languages import _
 from training import RunError
 
 __all__ = ["check_new", "check_parts", "mark_trained"]
 
-AGAIN = (
+AGAIN = _(
     "Run the cells again from the one that makes the model (Task 1) on, or restart the kernel and "
     "run all cells"
 )
@@ -22,10 +23,11 @@ def mark_trained(model, run_name):
 def check_new(model, run_name):
     """Raises RunError if a new run would start with a model that has trained."""
     if model in _TRAINED_IN:
-        raise RunError(
-            f"{run_name} is a new run, and the model has already trained in {_TRAINED_IN[model]}: "
-            f"it would start with those weights. Nothing was changed. {AGAIN}"
+        told = _(
+            "{run} is a new run, and the model has already trained in {other}: it would start with "
+            "those weights. Nothing was changed. {again}"
         )
+        raise RunError(told.format(run=run_name, other=_TRAINED_IN[model], again=AGAIN))
 
 
 def check_parts(parts):
@@ -42,24 +44,24 @@ def check_parts(parts):
     owners = [(name, part) for name, part in parts.items() if part is not model]
     owners += [(type(transform).__name__, transform) for transform in runner.transforms]
     policies = [(name, owner.policy) for name, owner in owners if hasattr(owner, "policy")]
-    for _, each in [("model", model), *owners, *policies]:
+    for _name, each in [("model", model), *owners, *policies]:
         _check_class(type(each))
     for name, policy in policies:
         if hasattr(policy, "model") and _weights(policy.model) != _weights(model):
-            raise _mixed(f"the policy of the {name}", "model")
+            told = _("the policy of the {name} holds another model than the one that is saved")
+            raise _mixed(told.format(name=name))
     trained = {id(weight) for group in optimizer.param_groups for weight in group["params"]}
     if not trained <= _weights(model):
-        raise _mixed("the optimizer", "model")
+        raise _mixed(_("the optimizer holds another model than the one that is saved"))
     for name, owner in owners:
         if getattr(owner, "optimizer", optimizer) is not optimizer:
-            raise _mixed(f"the {name}", "optimizer")
+            told = _("the {name} holds another optimizer than the one that is saved")
+            raise _mixed(told.format(name=name))
 
 
-def _mixed(owner, what):
-    return RunError(
-        f"{owner} holds another {what} than the one that is saved: one of them was made again, and "
-        f"nothing was trained. {AGAIN}"
-    )
+def _mixed(problem):
+    told = _("{problem}: one of them was made again, and nothing was trained. {again}")
+    return RunError(told.format(problem=problem, again=AGAIN))
 
 
 def _weights(model):
@@ -73,7 +75,8 @@ def _check_class(cls):
     for name in cls.__qualname__.split("."):
         now = getattr(now, name, None)
     if isinstance(now, type) and now is not cls:
-        raise RunError(
-            f"the class {cls.__name__} was edited, and the object that would train is still of the "
-            f"old class: nothing was trained. {AGAIN}"
+        told = _(
+            "the class {name} was edited, and the object that would train is still of the old "
+            "class: nothing was trained. {again}"
         )
+        raise RunError(told.format(name=cls.__name__, again=AGAIN))

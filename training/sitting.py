@@ -6,7 +6,9 @@ import time
 import warnings
 
 from filelock import FileLock, Timeout
+from tqdm import tqdm
 
+from languages import _
 from training import RunError
 
 __all__ = ["Sitting", "alone", "caught"]
@@ -43,7 +45,7 @@ class Sitting:
     def stop(self, number, frame):
         """Takes a signal: ends the sitting after the update, and at once at the second SIGINT."""
         if self.stopped_by is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt("stopped at once; the last checkpoint is kept")
+            raise KeyboardInterrupt(_("stopped at once; the last checkpoint is kept"))
         self.stopped_by = number
 
     def finish(self):
@@ -56,14 +58,15 @@ class Sitting:
         try:
             path = self._run.save()
         except OSError as e:
-            warnings.warn(
-                f"no checkpoint could be saved: {e}. The last one is kept; make space, and the "
-                "next is tried within a minute of training",
-                stacklevel=2,
+            told = _(
+                "no checkpoint could be saved: {error}. The last one is kept; make space, and the "
+                "next is tried within a minute of training"
             )
+            warnings.warn(told.format(error=e), stacklevel=2)
         else:
             if self.stopped_by is not None:
-                print(f"stopped and saved as {path.name}; run this cell again to resume")
+                told = _("stopped and saved as {name}; run this cell again to resume")
+                tqdm.write(told.format(name=path.name))  # above the progress bar
 
 
 @contextlib.contextmanager
@@ -91,10 +94,11 @@ def alone(folder):
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise RunError(
-            f"another process is training in {folder} at this moment: end that kernel, or give "
-            f"this run another name. If there is none, delete {lock.lock_file}"
-        ) from None
+        told = _(
+            "another process is training in {folder} at this moment: end that kernel, or give "
+            "this run another name. If there is none, delete {file}"
+        )
+        raise RunError(told.format(folder=folder, file=lock.lock_file)) from None
     try:
         yield
     finally:

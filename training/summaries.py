@@ -12,6 +12,7 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.summary import scalar
 
 from env_batch import GameScores
+from languages import _
 from training.event_file import EventFile
 
 __all__ = ["NumpySummaries", "Outer", "RecordScores", "Summaries", "TensorboardSummaries"]
@@ -140,7 +141,7 @@ class TensorboardSummaries(Summaries):
     cannot, on a full disk for example, a warning says so once, and they wait for space in memory.
 
     Attributes:
-        logdir: The folder of the event files.
+        logdir: The folder of the event files, absolute: a later `%cd` does not move it.
     """
 
     def __init__(self, env, logdir=None):
@@ -150,7 +151,7 @@ class TensorboardSummaries(Summaries):
         """
         RecordConstructorArgs.__init__(self, logdir=logdir)
         super().__init__(env)
-        self.logdir = Path(logdir) if logdir else _new_logdir(env)
+        self.logdir = (Path(logdir) if logdir else _new_logdir(env)).absolute()
         self._file, self._purge_step = None, None
 
     @property
@@ -221,7 +222,8 @@ class NumpySummaries(Summaries):
             KeyError: If nothing was recorded under this name.
         """
         if name not in cls._points:
-            raise KeyError(f"nothing was recorded as {name!r}; there are {sorted(cls._points)}")
+            told = _("nothing was recorded as {name!r}; there are {names}")
+            raise KeyError(told.format(name=name, names=sorted(cls._points)))
         return np.array(cls._points[name])
 
     @classmethod

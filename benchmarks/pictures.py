@@ -1,7 +1,12 @@
-"""Draws the reference run: the pictures of `img/reference/`, and those at the notebook's top."""
+"""Draws the reference run: the pictures of `img/reference/`, and those at the notebook's top.
+
+`A2C_LANGUAGE=xx python -m benchmarks.pictures FOLDER` draws those with words in another language.
+"""
 
 import base64
 import re
+import sys
+from pathlib import Path
 
 import imageio.v3 as iio
 import matplotlib.pyplot as plt
@@ -9,8 +14,20 @@ import nbformat
 import numpy as np
 from PIL import Image
 
-from benchmarks.figures import GRADED, KIT, LENGTH, PUBLISHED, RANDOM_SCORE, SCORE, SCORES, within
+from benchmarks.figures import (
+    GRADED,
+    KIT,
+    LENGTH,
+    PUBLISHED,
+    RANDOM_SCORE,
+    RUN,
+    SCORE,
+    SCORES,
+    within,
+)
+from languages import _
 from lesson import map as lesson_map
+from training.curves import read_curves
 
 NOTEBOOK, FOLDER = KIT / "a2c_assignment.ipynb", KIT / "img" / "reference"
 EMBEDDED = {  # by their label
@@ -31,12 +48,13 @@ def draw_all(run, video):
 
 def draw_curve(curve, path):
     """Draws the score, play at random and what others have published."""
-    steps, values, _ = curve
+    steps, values, _times = curve
     figure, axis = plt.subplots(figsize=(7.4, 3.6), layout="constrained", dpi=100)
     axis.plot(steps / 1e6, values)
     others = [each["score"] for each in PUBLISHED]
-    labels = {RANDOM_SCORE: f"random play {RANDOM_SCORE}"}
-    labels[(min(others) + max(others)) / 2] = f"A2C of others:\n{min(others)} to {max(others)}"
+    labels = {RANDOM_SCORE: _("random play {score}").format(score=RANDOM_SCORE)}
+    told = _("A2C of others:\n{least} to {most}").format(least=min(others), most=max(others))
+    labels[(min(others) + max(others)) / 2] = told
     beside = dict(transform=axis.get_yaxis_transform(), color="gray", fontsize=9)
     for score, label in labels.items():
         axis.text(1.01, score, label, va="center", **beside)
@@ -68,7 +86,7 @@ def draw_breakthrough(run, path, width=0.1):
 
 
 def _finish(figure, path):
-    figure.axes[-1].set(xlabel="agent steps, millions", xlim=(0, None))
+    figure.axes[-1].set(xlabel=_("agent steps, millions"), xlim=(0, None))
     for axis in figure.axes:
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)
@@ -87,9 +105,22 @@ def animate(video, path, first=60, count=180):
 def embed(path=NOTEBOOK):
     """Puts the pictures into a notebook as data, in the place of older ones of the same label."""
     notebook = nbformat.read(path, as_version=4)
+    pictures = {label: picture.read_bytes() for label, picture in EMBEDDED.items()}
     for cell in notebook.cells:
-        for label, picture in EMBEDDED.items():
-            older = rf"(?m)^(\[{label}\]: data:image/\w+;base64,).*$"
-            data = base64.b64encode(picture.read_bytes()).decode()
-            cell.source = re.sub(older, rf"\g<1>{data}", cell.source)
+        cell.source = renewed(cell.source, pictures)
     nbformat.write(notebook, path)
+
+
+def renewed(source, pictures):
+    """Returns a Markdown text with {label: bytes} of pictures in place of those it embeds."""
+    for label, picture in pictures.items():
+        older = rf"(?m)^(\[{label}\]: data:image/\w+;base64,).*$"
+        data = base64.b64encode(picture).decode()
+        source = re.sub(older, rf"\g<1>{data}", source)
+    return source
+
+
+if __name__ == "__main__":
+    out = Path(sys.argv[1])
+    draw_curve(read_curves(RUN)[GRADED], out / "curve.png")
+    lesson_map.draw_map(out / "map.png")

@@ -2,15 +2,21 @@
 
 Trains the notebook with each choice and seed for the first million agent steps of the full run, one
 run on each core; runs that were cut short resume, and those that are recorded are not repeated.
-Writes `benchmarks/study.json` and the table in `benchmarks/study.md`. The curves stay in
+`--seeds 1 2 3` adds a seed, and `--ray ADDRESS` trains a run on each core of a cluster, where a run
+that was cut short begins anew. Writes `benchmarks/study.json` and the table in
+`benchmarks/study.md`. The curves stay in
 `$A2C_OUT/logs`, by default below `benchmarks/study/`.
 """
 
+import argparse
+import contextlib
+import itertools
 import json
 import os
 import queue
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -57,18 +63,29 @@ def train(choice, seed):
     return {"scores": scores, "reward_mean_100": float(run[GRADED][1][-1])}
 
 
-def train_apart(choice, seed, cores):
-    """Trains one run in a process of its own, on a core from a queue; returns its figures."""
-    core = cores.get()
-    print(f"{choice}, seed {seed}: begins", flush=True)
-    command = [sys.executable, __file__, choice, str(seed), str(core)]
-    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
+def train_apart(choice, seed, core="", **environment):
+    """Trains one run in a process of its own; returns its figures.
+
+    Args:
+        choice: One of CHOICES.
+        seed: Of the run.
+        core: The number of the one that it is bound to, "" for none.
+        environment: Beside this process's own.
+    """
+    command = [sys.executable, __file__, "--run", choice, str(seed), str(core)]
+    environ = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     out = dict(stdout=subprocess.PIPE, text=True, cwd=FOLDER.parent)
-    try:
-        done = subprocess.run(command, env=environ, check=True, **out)
-    finally:
-        cores.put(core)
+    done = subprocess.run(command, env=environ, check=True, **out)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def train_there(choice, seed):
+    """Trains one run on a node of a cluster; returns its figures, or what went wrong, a text."""
+    with tempfile.TemporaryDirectory() as out:
+        try:
+            return train_apart(choice, seed, A2C_OUT=out)
+        except (OSError, ValueError, subprocess.CalledProcessError) as e:
+            return str(e)
 
 
 def render(results):
@@ -77,10 +94,11 @@ def render(results):
     Args:
         results: {choice: {seed: figures}}; a choice that lacks a seed is left out.
     """
+    seeds = sorted({*SEEDS, *(int(seed) for by_seed in results.values() for seed in by_seed)})
     late = {  # [seeds, LATE windows]
-        choice: np.array([by_seed[str(seed)]["scores"][-LATE:] for seed in SEEDS])
+        choice: np.array([by_seed[str(seed)]["scores"][-LATE:] for seed in seeds])
         for choice, by_seed in results.items()
-        if set(by_seed) == set(map(str, SEEDS))
+        if set(by_seed) == set(map(str, seeds))
     }
     best_first = sorted(late, key=lambda choice: late[choice].mean(), reverse=True)
     rows = []
@@ -88,7 +106,7 @@ def render(results):
         scores = late[choice].mean(axis=1)
         rows.append((choice, *(f"{score:.0f}" for score in (scores.mean(), *scores))))
     spread = max((np.ptp(scores.mean(axis=1)) for scores in late.values()), default=0)
-    headers = ["settings", "mean", *(f"seed {seed}" for seed in SEEDS)]
+    headers = ["settings", "mean", *(f"seed {seed}" for seed in seeds)]
     return (
         f"Mean raw score of whole games from agent step {STEPS - LATE * WINDOW:,} to {STEPS:,}; "
         f"seeds of one choice differ by up to {spread:.0f} points.\n\n"
@@ -96,47 +114,107 @@ def render(results):
     )
 
 
-def record(runs, results):
-    """Writes the figures of each run as it ends; a run that failed is reported after the others."""
+def record(ended, results):
+    """Writes the figures of each run as it ends; a run that failed is reported after the others.
+
+    Args:
+        ended: Of ((choice, seed), figures, problem).
+        results: As in `render`; runs are added.
+
+    Returns:
+        A line for each run that failed.
+    """
     failed = []
-    for run in as_completed(runs):
-        choice, seed = runs[run]
-        if run.exception():
-            failed.append(f"{choice}, seed {seed}: {run.exception()}")
+    for (choice, seed), figures, problem in ended:
+        if problem:
+            failed.append(f"{choice}, seed {seed}: {problem}")
             continue
-        results.setdefault(choice, {})[seed] = run.result()
-        FIGURES.write_text(json.dumps(results, indent=1) + "\n")
-        print(f"{choice}, seed {seed}: {run.result()['scores'][-1]:.0f} at the end", flush=True)
+        results.setdefault(choice, {})[str(seed)] = figures
+        _keep(results)
+        print(f"{choice}, seed {seed}: {figures['scores'][-1]:.0f} at the end", flush=True)
     return failed
 
 
-def main():
-    """Trains what is not recorded yet, writes, and prints the table."""
-    os.environ["A2C_OUT"] = str(Path(os.environ.get("A2C_OUT", FOLDER / "study")).resolve())
-    results = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+def _keep(results):
+    """Writes figures whole, beside older ones, and then in their place."""
+    part = FIGURES.with_suffix(".part")
+    part.write_text(json.dumps(results, indent=1) + "\n")
+    os.replace(part, FIGURES)
+
+
+def on_cores(runs):
+    """Trains runs on the cores of this machine; yields what `record` takes."""
     binds = hasattr(os, "sched_getaffinity")
     own = sorted(os.sched_getaffinity(0)) if binds else range(os.cpu_count() or 1)
     cores = queue.SimpleQueue()
     for core in own:
         cores.put(core)
+
+    def train_on_core(run):
+        core = cores.get()
+        _begins(run)
+        try:
+            return train_apart(*run, core)
+        finally:
+            cores.put(core)
+
     with ThreadPoolExecutor(len(own)) as pool:
-        runs = {
-            pool.submit(train_apart, choice, seed, cores): (choice, str(seed))
-            for choice in CHOICES
-            for seed in SEEDS
-            if str(seed) not in results.get(choice, {})
-        }
-        failed = record(runs, results)
+        under_way = {pool.submit(train_on_core, run): run for run in runs}
+        for ended in as_completed(under_way):
+            problem = ended.exception()
+            yield under_way[ended], None if problem else ended.result(), str(problem or "")
+
+
+def on_cluster(runs, address):
+    """Trains runs on a Ray cluster; yields what `record` takes.
+
+    Raises:
+        SystemExit: If the cluster cannot be used.
+    """
+    from benchmarks.study import train_there as work  # as a node imports it
+    from grading.marking.cluster import ClusterError, each
+
+    try:
+        with contextlib.closing(each(work, runs, tuple, address, _begins)) as running:
+            for run, figures, problem in running:
+                failed = figures if isinstance(figures, str) else problem
+                yield run, figures, failed
+    except ClusterError as e:
+        sys.exit(str(e))
+
+
+def _begins(run):
+    print("{}, seed {}: begins".format(*run), flush=True)
+
+
+def main(seeds, address):
+    """Trains what is not recorded yet, writes, and prints the table."""
+    os.environ["A2C_OUT"] = str(Path(os.environ.get("A2C_OUT", FOLDER / "study")).resolve())
+    results = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    runs = itertools.product(CHOICES, seeds)
+    runs = [(name, seed) for name, seed in runs if str(seed) not in results.get(name, {})]
+    failed = record(on_cluster(runs, address) if address else on_cores(runs), results)
     report.fill(PAGE, {"study": render(results)})
     print(render(results), *failed, sep="\n")
     sys.exit(bool(failed))
 
 
+def _options():
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    told = "of the runs of each choice (%(default)s)"
+    options.add_argument("--seeds", type=int, nargs="+", default=SEEDS, metavar="SEED", help=told)
+    told = "of a Ray cluster that trains in place of this machine"
+    options.add_argument("--ray", default="", metavar="ADDRESS", help=told)
+    options.add_argument("--run", nargs=3, help=argparse.SUPPRESS)  # as train_apart asks for it
+    return options.parse_args()
+
+
 if __name__ == "__main__":
-    if sys.argv[1:]:  # one run, as train_apart asks for it
-        choice, seed, core = sys.argv[1:]
-        if hasattr(os, "sched_setaffinity"):
+    given = _options()
+    if given.run:
+        choice, seed, core = given.run
+        if core and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {int(core)})
         print(json.dumps(train(choice, int(seed))))
     else:
-        main()
+        main(given.seeds, given.ray)

@@ -33,12 +33,16 @@ from IPython.core.inputtransformer2 import TransformerManager
 import atari_wrappers
 from env_batch import EnvBatch
 from grading.check import OBJECTS, TASKS, observe_task
+from languages import _
 from lesson import pictures, start
 from runners import EnvRunner
 from tests import checks
 
+__all__ = ["Notebook", "join", "told_of"]
+
 ROOT = Path(__file__).parent.parent
-KIT = ("atari_wrappers", "env_batch", "runners", "training", "lesson", "grading", "tests")
+KIT = ("atari_wrappers", "env_batch", "runners", "training", "lesson", "languages")
+KIT += ("grading", "tests")
 LONGEST = 10_000  # characters of a message
 CALLED = {"Policy": "act", "MergeTimeBatch": "__call__"}  # by the checks of other tasks too
 
@@ -107,7 +111,7 @@ def still_env(env_id, nenvs=None, **kwargs):
     """Stands for `nature_dqn_env`, which takes seconds: what is checked needs no game played."""
     with contextlib.closing(gymnasium.make(env_id)) as game:
         actions = game.action_space
-    return EnvBatch([Still(actions) for _ in range(nenvs)]) if nenvs else Still(actions)
+    return EnvBatch([Still(actions) for _env in range(nenvs)]) if nenvs else Still(actions)
 
 
 class Raised(NamedTuple):
@@ -123,20 +127,20 @@ class Raised(NamedTuple):
         return re.search(rf"^(?:(?:class|def) +{name}\b|{assigned})", self.source, re.M)
 
 
-class Answer:
-    """A notebook's names, which cells raised, and what was observed."""
+class Notebook:
+    """A notebook's names, and which of its cells raised.
 
-    def __init__(self, namespace, order, folder, send):
-        """Starts with nothing observed.
+    Attributes:
+        namespace: That the cells run in.
+        order: What the parent process wants: `{"left_out": {what: why}}` and more.
+        send: Takes each message, the items of a dict.
+        observing: Whether checks and training work as they do for a student.
+    """
 
-        Args:
-            namespace: That the cells run in.
-            order: What the parent process wants, as in `verdicts.Order`.
-            folder: Where files with what was observed go.
-            send: Takes each message, a dict.
-        """
-        self.namespace, self.order, self.folder, self.send = namespace, order, folder, send
-        self.raised, self.observed, self.observing = [], {}, False
+    def __init__(self, namespace, order, send):
+        """Starts with no cell run."""
+        self.namespace, self.order, self.send = namespace, order, send
+        self.raised, self.observing = [], False
 
     def run(self, cells):
         """Runs cells, (name, source) each, until training begins or all objects are there."""
@@ -145,68 +149,29 @@ class Answer:
                 if f"cell {name}" in self.order["left_out"]:
                     self.raised.append(Raised(source, self.order["left_out"][f"cell {name}"], ""))
                     continue
-                self.send(begins=f"cell {name}")
+                self.send(begins=f"cell {name}", shown=_("cell {name}").format(name=name))
                 try:
                     _run_cell(name, source, self.namespace)
                 except TrainingReached:
                     break
                 except BaseException as e:
-                    told = f"cell {name} raised {_told(e)}"
+                    told = _("cell {name} raised {error}").format(name=name, error=told_of(e))
                     unknown = getattr(e, "name", "") if isinstance(e, NameError) else ""
                     self.raised.append(Raised(source, told, str(unknown or "")))
-                self.observe()
+                self.look()
                 if not any(self._missing(task) for task in OBJECTS):
                     break
 
-    def observe(self):
-        """Observes each task whose objects are new, and says what the others lack."""
-        self.observing = True
-        for task, names in OBJECTS.items():
-            objects = [self.namespace.get(name) for name in names]
-            before = self.observed.get(task, [object()])
-            is_new = not self._missing(task) and any(map(operator.is_not, objects, before))
-            if is_new and f"the check of {task}" not in self.order["left_out"]:
-                self.send(begins=f"the check of {task}", checks=task)
-                self.observed[task] = objects
-                self._observe(task)
-        self.send(lacks={task: self._why(name) for task in TASKS if (name := self._missing(task))})
-        self.observing = False
+    def look(self):
+        """Is called after each cell."""
 
-    def _observe(self, task):
-        """Observes one task on each draw, into files of the folder."""
-        try:
-            with self._without_what_ended():
-                for seed, inputs in self._draws(task):
-                    seen = observe_task(task, self.namespace, seed, inputs)
-                    np.savez(self.folder / f"{task}-{seed}.npz", **seen)
-        except checks.CheckError as e:
-            self.send(task=task, raised=str(e)[:LONGEST])
-        except BaseException as e:  # the student's, from where no check expects one
-            self.send(task=task, raised=f"{task}: its check was left by {type(e).__name__}")
-        else:
-            self.send(task=task)
-
-    @contextlib.contextmanager
-    def _without_what_ended(self):
-        """Lets methods that ended a process in their own check raise in the others."""
-        with contextlib.ExitStack() as stack:
-            for task, method in CALLED.items():
-                made = self.namespace.get(task)
-                if f"the check of {task}" in self.order["left_out"] and hasattr(made, method):
-                    stack.enter_context(mock.patch.object(made, method, _refuse))
-            yield
-
-    def _draws(self, task):
-        with np.load(self.folder / "inputs.npz") as file:
-            for seed in self.order["seeds"][task]:
-                prefix = f"{task}/{seed}/"
-                names = [name for name in file.files if name.startswith(prefix)]
-                yield seed, {name[len(prefix) :]: file[name] for name in names}
+    def train(self):
+        """Is called where training would begin; the cell may catch what is raised after it."""
 
     def _missing(self, task):
         return next((name for name in OBJECTS[task] if name not in self.namespace), "")
 
-    def _why(self, name):
+    def why(self, name):
         """Returns which cell should have made an object, and what went wrong in it."""
         wanted, told, seen = name, "", set()
         while name and name not in seen:
@@ -216,7 +181,7 @@ class Answer:
         if told:
             return told
         first = f"{self.raised[0].told}; " if self.raised else ""
-        return f"{first}the notebook makes no object `{wanted}`"
+        return first + _("the notebook makes no object `{name}`").format(name=wanted)
 
     @contextlib.contextmanager
     def _making_only(self):
@@ -227,8 +192,8 @@ class Answer:
             own = runner is self.namespace.get("runner") or "a2c" in self.namespace
             if self.observing or not own:
                 return get_next(runner)
-            self.observe()
-            self.send(ending="")  # a cell may catch what is raised here
+            self.look()
+            self.train()
             raise TrainingReached
 
         with contextlib.ExitStack() as stack:
@@ -248,8 +213,75 @@ class Answer:
         return lambda *args, **kwargs: function(*args, **kwargs) if self.observing else None
 
 
+class Answer(Notebook):
+    """A notebook whose objects are observed."""
+
+    def __init__(self, namespace, order, folder, send):
+        """Starts with nothing observed.
+
+        Args:
+            namespace: That the cells run in.
+            order: What the parent process wants; its "seeds" are {task: [seed]}.
+            folder: Where files with what was observed go.
+            send: Takes each message, the items of a dict.
+        """
+        super().__init__(namespace, order, send)
+        self.folder, self.observed = folder, {}
+
+    def train(self):
+        """Ends what is observed."""
+        self.send(ending="")
+
+    def look(self):
+        """Observes each task whose objects are new, and says what the others lack."""
+        self.observing = True
+        for task, names in OBJECTS.items():
+            objects = [self.namespace.get(name) for name in names]
+            before = self.observed.get(task, [object()])
+            is_new = not self._missing(task) and any(map(operator.is_not, objects, before))
+            if is_new and f"check {task}" not in self.order["left_out"]:
+                shown = _("the check of {task}").format(task=_(task))
+                self.send(begins=f"check {task}", shown=shown, checks=task)
+                self.observed[task] = objects
+                self._observe(task)
+        self.send(lacks={task: self.why(name) for task in TASKS if (name := self._missing(task))})
+        self.observing = False
+
+    def _observe(self, task):
+        """Observes one task on each draw, into files of the folder."""
+        try:
+            with self._without_what_ended():
+                for seed, inputs in self._draws(task):
+                    seen = observe_task(task, self.namespace, seed, inputs)
+                    np.savez(self.folder / f"{task}-{seed}.npz", **seen)
+        except checks.CheckError as e:
+            self.send(task=task, raised=str(e)[:LONGEST])
+        except BaseException as e:  # the student's, from where no check expects one
+            text, error = _("{task}: its check was left by {error}"), type(e).__name__
+            self.send(task=task, raised=text.format(task=_(task), error=error))
+        else:
+            self.send(task=task)
+
+    @contextlib.contextmanager
+    def _without_what_ended(self):
+        """Lets methods that ended a process in their own check raise in the others."""
+        with contextlib.ExitStack() as stack:
+            for task, method in CALLED.items():
+                made = self.namespace.get(task)
+                if f"check {task}" in self.order["left_out"] and hasattr(made, method):
+                    stack.enter_context(mock.patch.object(made, method, _refuse))
+            yield
+
+    def _draws(self, task):
+        with np.load(self.folder / "inputs.npz") as file:
+            for seed in self.order["seeds"][task]:
+                prefix = f"{task}/{seed}/"
+                names = [name for name in file.files if name.startswith(prefix)]
+                yield seed, {name[len(prefix) :]: file[name] for name in names}
+
+
 def _refuse(*args, **kwargs):
-    raise RuntimeError("it ended the process in the check of its own task")
+    raise RuntimeError(_("it ended the process in the check of its own task"))
 
 
 def _run_cell(name, source, namespace):
@@ -259,7 +291,7 @@ def _run_cell(name, source, namespace):
         exec(code, namespace)
 
 
-def _told(error):
+def told_of(error):
     """Returns type, message and the last line of an exception."""
     try:
         message = f"{type(error).__name__}: {error}".removesuffix(": ")[:LONGEST]
@@ -268,7 +300,8 @@ def _told(error):
     last = traceback.extract_tb(error.__traceback__)[-1]
     if last.filename == __file__:  # it could not be compiled
         return message
-    return f"{message} (line {last.lineno} of {Path(last.filename).name})"
+    text, file = _("{message} (line {line} of {file})"), Path(last.filename).name
+    return text.format(message=message, line=last.lineno, file=file)
 
 
 def _messenger():
@@ -285,29 +318,56 @@ def _messenger():
     return send
 
 
-def _end_with(parent):
+def _parent_lives():
+    """Returns a function that tells whether this process's parent is still there."""
+    try:
+        parent = psutil.Process().parent()
+        return lambda: parent and parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, OSError):  # no /proc that another user may read
+        number = os.getppid()
+        return lambda: os.getppid() == number
+
+
+def _end_with(parent_lives):
     """Ends this process and its children once its parent is gone."""
-    while parent and parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
+    while parent_lives():
         time.sleep(1)
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            child.kill()
+    with contextlib.suppress(psutil.Error, OSError):
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                child.kill()
     os._exit(3)
 
 
-def main(order, folder):
-    """Runs the cells of an order, a JSON file, beside a folder's modules."""
+def join(order, folder):
+    """Makes this process one for the cells of a notebook, beside a folder's modules.
+
+    Args:
+        order: Path of a JSON file.
+        folder: Path of the folder in which the cells run.
+
+    Returns:
+        (send, order, namespace): takes messages to the parent process; what the file holds; that of
+        the cells.
+    """
     send = _messenger()
-    threading.Thread(target=_end_with, args=[psutil.Process().parent()], daemon=True).start()
+    threading.Thread(target=_end_with, args=[_parent_lives()], daemon=True).start()
     faulthandler.enable()
     sys.meta_path.insert(0, KitFinder())
     sys.path.insert(1, folder)
-    scratch, order = Path(order).parent, json.loads(Path(order).read_text())
+    order = json.loads(Path(order).read_text())
     os.chdir(folder)
     module = sys.modules["__main__"] = types.ModuleType("__main__")
     shell = NoShell(module.__dict__)
     module.__dict__.update(get_ipython=lambda: shell, display=lambda *args, **kwargs: None)
-    Answer(module.__dict__, order, scratch, send).run(order["cells"])
+    return send, order, module.__dict__
+
+
+def main(order, folder):
+    """Runs the cells of an order, a JSON file, beside a folder's modules."""
+    scratch = Path(order).parent
+    send, order, namespace = join(order, folder)
+    Answer(namespace, order, scratch, send).run(order["cells"])
     send(ending="")
 
 

@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 
+from languages import N_, _
 from tests.checks.a2c import judge_a2c, observe_a2c
 from tests.checks.chain import judge_chain, observe_chain
 from tests.checks.merge import judge_merge, observe_merge
@@ -17,7 +18,7 @@ from tests.checks.value_targets import judge_value_targets, observe_value_target
 
 __all__ = ["INPUTS", "OBJECTS", "TASKS", "TOGETHER", "judge_task", "observe_task"]
 
-TOGETHER = "the five tasks together"  # looked at last, and judged where each task passes
+TOGETHER = N_("the five tasks together")  # looked at last, and judged where each task passes
 
 OBJECTS = {  # that a task's check looks at, by their names in the notebook
     "NatureModel": ("env", "settings", "model"),
@@ -90,7 +91,8 @@ def judge_task(task, seen, seed, expected):
             warnings.simplefilter("ignore")  # of numbers that are none
             return _judge(task, seen, seed, expected)
     except Exception as e:
-        return f"what the notebook gave for this task cannot be read ({type(e).__name__}: {e})"
+        text = _("what the notebook gave for this task cannot be read ({error})")
+        return text.format(error=f"{type(e).__name__}: {e}")
 
 
 def _judge(task, seen, seed, expected):
@@ -114,5 +116,6 @@ def _claims(seen):
     settings = dict(zip(SETTINGS, numbers, strict=True))
     least = min(settings[name] for name in ("max_grad_norm", "lr", "nsteps", "nenvs"))
     if not (np.isfinite(numbers).all() and n_actions in range(3, 19) and least > 0):
-        raise ValueError(f"{int(n_actions)} actions, settings {settings}")
+        text = _("{n} actions, settings {settings}")
+        raise ValueError(text.format(n=int(n_actions), settings=settings))
     return int(n_actions), settings

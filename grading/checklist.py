@@ -1,42 +1,48 @@
 """What a hand-in holds and what is missing, each with its mend."""
 
+import itertools
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-import numpy as np
 
-from grading.curves import oddities
+from grading.curves import SCORE, oddities, read_score
+from languages import N_, _, grouped, ngettext
 from lesson.assignment import read_assignment
 from lesson.pictures import CAPTIONS
 from training.checkpoints import CheckpointStore
 from training.curves import read_curves
 
-__all__ = ["CURVES", "Row", "Score", "checklist", "outlook", "plays", "read_score"]
+__all__ = [
+    "CURVES",
+    "FEWEST_WORDS",
+    "PICTURES",
+    "Row",
+    "checklist",
+    "count_words",
+    "notebook_rows",
+    "outlook",
+    "plays",
+    "read_comments",
+]
 
-SCORE, GAMES = "Episodes/reward_mean_100", "Episodes/games"
 CURVES = list(CAPTIONS)
 PICTURES = {".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp"}
 LARGEST = 50_000_000  # bytes of a file
+TASK = re.compile(r"\s*\*\*\w+ 6\b")  # where its paragraph begins, in the cell for comments
+PROGRESS = re.compile(  # "9,980,880 of 10", whatever sets thousands apart
+    r"(?<![\d,])(\d{1,3}(?:[ \u00a0\u202f,.'’]\d{3})+|\d+)(?= [^\W\d]+ \d)"
+)
 FEWEST_WORDS = 10  # of comments: one a curve
 
 
 class Row(NamedTuple):
     """One thing of a hand-in."""
 
-    thing: str
+    thing: str  # in English, a key; people see its translation
     found: str
     mend: str = ""  # empty where nothing is missing
-
-
-class Score(NamedTuple):
-    """`reward_mean_100` of a run, as far as its event files tell; None where they do not."""
-
-    last: float | None
-    best: float | None
-    counted: float | None  # the best of those with 100 games of each environment behind them
-    games: int  # the fewest games of an environment so far, at most 100
 
 
 def checklist(book, out, run, name, settings):
@@ -60,12 +66,12 @@ def checklist(book, out, run, name, settings):
         _steps_row(steps, out, run),
         _curves_row(curves),
         *(_odd_row(line) for line in _odd(curves, run, settings)),
-        _videos_row(out, "sampled", "videos/False"),
-        _videos_row(out, "greedy", "videos/True"),
+        _videos_row(out, N_("videos, sampled"), "videos/False"),
+        _videos_row(out, N_("videos, greedy"), "videos/True"),
         _pictures_row(out, book),
         _weights_row(out),
         *_size_rows(out),
-        *_notebook_rows(book, steps),
+        *notebook_rows(book, steps),
     ]
     return rows, score
 
@@ -80,38 +86,37 @@ def _read(run):
         return {}
 
 
-def read_score(curves):
-    """Returns the Score that a run's curves hold."""
-    if SCORE not in curves:
-        return Score(None, None, None, 0)
-    steps, values, _ = curves[SCORE]
-    game_steps, games, _ = curves.get(GAMES, [np.zeros(0)] * 3)
-    counted = values[np.isin(steps, game_steps[games >= 100])]
-    fewest = int(games[-1]) if len(games) else 0
-    best = float(counted.max()) if len(counted) else None
-    return Score(float(values[-1]), float(values.max()), best, fewest)
-
-
 def outlook(score):
     """Says in one sentence what a score would earn, and what raises it."""
     marks = read_assignment().marks
-    more = "More training raises it: ten minutes are only a beginning."
+    more = _("More training raises it: ten minutes are only a beginning.")
     if score.counted is None:
-        return f"No score counts yet: every environment needs 100 games behind it. {more}"
+        text = _("No score counts yet: every environment needs 100 games behind it.")
+        return f"{text} {more}"
     earned = max((points for least, points in marks.items() if score.counted >= least), default=0)
-    missed = [
-        f"{points:g} from {least}" for least, points in marks.items() if score.counted < least
-    ]
-    told = f"reward_mean_100 reached {score.counted:.0f} with 100 games behind it"
+    mark = _("{points:g} from {score}")
+    missed = ", ".join(
+        mark.format(points=points, score=least)
+        for least, points in marks.items()
+        if score.counted < least
+    )
     if not earned:
-        return f"{told}, which earns no points yet: {', '.join(missed)}. {more}"
-    told += f": {earned:g} points, if the checks pass and curves, videos and comments fit it."
-    return f"{told} More points: {', '.join(missed)}." if missed else told
+        text = _(
+            "reward_mean_100 reached {score:.0f} with 100 games behind it, which earns no points "
+            "yet: {missed}."
+        )
+        return f"{text.format(score=score.counted, missed=missed)} {more}"
+    text = _(
+        "reward_mean_100 reached {score:.0f} with 100 games behind it: {points:g} points, if the "
+        "checks pass and curves, videos and comments fit it."
+    )
+    told, text = text.format(score=score.counted, points=earned), _("More points: {missed}.")
+    return f"{told} {text.format(missed=missed)}" if missed else told
 
 
 def _name_row(name):
-    mend = "" if name.strip() else "write your name into this cell, or pack with --name"
-    return Row("name", name.strip() or "none", mend)
+    mend = "" if name.strip() else _("write your name into this cell, or pack with --name")
+    return Row(N_("name"), name.strip() or _("none"), mend)
 
 
 def _agent_steps(curves, run):
@@ -122,17 +127,19 @@ def _agent_steps(curves, run):
 
 def _score_rows(score):
     if score.last is None:
-        yield Row("score", "none", "run the training cell until games have ended")
+        yield Row("score", _("none"), _("run the training cell until games have ended"))
         return
-    yield Row("score", f"reward_mean_100 {score.last:.0f} at the end, {score.best:.0f} at its best")
-    mend = "" if score.games >= 100 else "train on: a score counts from 100 games on"
-    yield Row("games", f"at least {score.games} in every environment", mend)
+    found = _("reward_mean_100 {last:.0f} at the end, {best:.0f} at its best")
+    yield Row(N_("score"), found.format(last=score.last, best=score.best))
+    mend = "" if score.games >= 100 else _("train on: a score counts from 100 games on")
+    found = _("at least {n} in every environment").format(n=score.games)
+    yield Row(N_("games"), found, mend)
 
 
 def _steps_row(steps, out, run):
     """Tells how far the run came, and whether another one came further."""
     if not steps:
-        return Row("agent steps", "0", "run the training cell")
+        return Row(N_("agent steps"), "0", _("run the training cell"))
     others = [
         path for path in (out / "logs").glob("*/") if path.name not in (run.name, "reference")
     ]
@@ -142,15 +149,17 @@ def _steps_row(steps, out, run):
         if (reached := CheckpointStore(path).newest_step) > steps
     }
     name = max(further, key=further.get, default="")
-    mend = f"{name} came further, to {further[name]:,}: pack that run, or delete it" if name else ""
-    return Row("agent steps", f"{steps:,}", mend)
+    mend = _("{run} came further, to {steps}: pack that run, or delete it") if name else ""
+    mend = mend.format(run=name, steps=grouped(further.get(name, 0)))
+    return Row(N_("agent steps"), grouped(steps), mend)
 
 
 def _curves_row(curves):
     there = [tag for tag in CURVES if tag in curves]
     missing = ", ".join(tag.split("/")[1] for tag in CURVES if tag not in curves)
-    mend = f"train with curves drawn, missing: {missing}" if missing else ""
-    return Row("curves", f"{len(there)} of {len(CURVES)}", mend)
+    mend = _("train with curves drawn, missing: {names}").format(names=missing) if missing else ""
+    found = _("{n} of {all}").format(n=len(there), all=len(CURVES))
+    return Row(N_("curves"), found, mend)
 
 
 def _odd(curves, run, settings):
@@ -161,19 +170,21 @@ def _odd(curves, run, settings):
 
 
 def _odd_row(line):
-    return Row("odd curve", line, "tell your grader how it came, or train again, under a new name")
+    mend = _("tell your grader how it came, or train again, under a new name")
+    return Row(N_("odd curve"), line, mend)
 
 
 # what lies in folders
 
 
-def _videos_row(out, kind, folder):
+def _videos_row(out, thing, folder):
     videos = sorted((out / folder).rglob("*.mp4"))
     broken = [path.name for path in videos if not plays(path)]
-    mend = "" if videos else f"run the cell that records games, it writes to {folder}"
+    mend = "" if videos else _("run the cell that records games, it writes to {folder}")
     if broken:
-        mend = f"{broken[0]} does not play: run the cell that records games again"
-    return Row(f"videos, {kind}", f"{len(videos)} in {folder}", mend)
+        mend = _("{file} does not play: run the cell that records games again")
+    found = _("{n} in {folder}").format(n=len(videos), folder=folder)
+    return Row(thing, found, mend.format(folder=folder, file=next(iter(broken), "")))
 
 
 def plays(path):
@@ -189,8 +200,8 @@ def _pictures_row(out, book):
     files = (path.relative_to(out / "img") for path in (out / "img").rglob("*"))
     pictures = [p for p in files if p.suffix.lower() in PICTURES and "reference" not in p.parts]
     if not pictures:
-        mend = "run the cell that draws the curves, or put screenshots into img"
-        return Row("pictures", "0 in img", mend)
+        mend = _("run the cell that draws the curves, or put screenshots into img")
+        return Row(N_("pictures"), _("{n} in {folder}").format(n=0, folder="img"), mend)
     drawn = {tag.split("/")[1] for tag in CURVES}
     text = "\n".join(cell.source for cell in book.cells) if book else ""
     bare = [
@@ -199,14 +210,16 @@ def _pictures_row(out, book):
         if path.stem not in drawn
         and not re.search(rf"!\[[^\]\s][^\]]*\]\((\./)?img/{re.escape(path.as_posix())}\)", text)
     ]
-    mend = f"show it in the notebook: ![what it shows](img/{bare[0]})" if bare else ""
-    return Row("pictures", f"{len(pictures)} in img, {len(bare)} without a caption", mend)
+    mend = _("show it in the notebook: ![what it shows](img/{file})") if bare else ""
+    found = _("{n} in img, {bare} without a caption").format(n=len(pictures), bare=len(bare))
+    return Row("pictures", found, mend.format(file=next(iter(bare), "")))
 
 
 def _weights_row(out):
     if (out / "weights.pt").is_file():
-        return Row("weights", "weights.pt")
-    return Row("weights", "none", "run the training cell to its end, it writes weights.pt")
+        return Row(N_("weights"), "weights.pt")
+    mend = _("run the training cell to its end, it writes weights.pt")
+    return Row("weights", _("none"), mend)
 
 
 def _size_rows(out):
@@ -214,31 +227,47 @@ def _size_rows(out):
     for folder in ("videos", "img", "weights.pt"):
         for path in ((out / folder), *(out / folder).rglob("*")):
             if path.is_file() and (size := path.stat().st_size) > LARGEST:
-                mend = f"expected at most {LARGEST / 1e6:.0f} MB: delete or shorten it"
-                yield Row("large file", f"{path.name}, {size / 1e6:.0f} MB", mend)
+                mend = _("expected at most {most:.0f} MB: delete or shorten it")
+                found = _("{file}, {size:.0f} MB").format(file=path.name, size=size / 1e6)
+                yield Row(N_("large file"), found, mend.format(most=LARGEST / 1e6))
 
 
 # the notebook
 
 
-def _notebook_rows(book, steps):
+def notebook_rows(book, steps, near=0):
+    """Yields a Row on each thing that a notebook shows of its run.
+
+    Args:
+        book: The notebook, None where it cannot be read.
+        steps: Agent steps of the run.
+        near: Agent steps by which the number that the notebook prints may differ from these.
+    """
     if book is None:
-        yield Row("notebook", "cannot be read", "open it, save it, and pack again")
+        yield Row("notebook", _("cannot be read"), _("open it, save it, and pack again"))
         return
     yield _comments_row(book)
-    shows = any(steps in _printed_steps(cell) for cell in book.cells)
-    mend = "" if shows else "save the notebook after the training cell has ended, and pack again"
-    yield Row("notebook", f"{'shows' if shows else 'does not show'} this run's end", mend)
+    shows = any(abs(n - steps) <= near for cell in book.cells for n in _printed_steps(cell))
+    found, mend = _("shows this run's end"), ""
+    if not shows:
+        found = _("does not show this run's end")
+        mend = _("save the notebook after the training cell has ended, and pack again")
+    yield Row(N_("notebook"), found, mend)
     yield from _cells_rows(book)
 
 
 def _comments_row(book):
-    cell = next((cell for cell in book.cells if "curves-comments" in _names(cell)), None)
+    cell = _comments_cell(book)
     if cell is None:
-        return Row("comments", "not found", "keep the cell for comments on the curves")
+        return Row("comments", _("not found"), _("keep the cell for comments on the curves"))
     words = count_words(cell.source)
-    mend = "" if words >= FEWEST_WORDS else "write what each curve shows, and why"
-    return Row("comments", f"{words} words", mend)
+    mend = "" if words >= FEWEST_WORDS else _("write what each curve shows, and why")
+    found = ngettext("{n} word", "{n} words", words).format(n=words)
+    return Row(N_("comments"), found, mend)
+
+
+def _comments_cell(book):
+    return next((cell for cell in book.cells if "curves-comments" in _names(cell)), None)
 
 
 def _names(cell):
@@ -247,36 +276,57 @@ def _names(cell):
     return {cell.get("id"), held.get("id"), held.get("nbgrader", {}).get("grade_id")}
 
 
+def read_comments(book):
+    """Returns a student's comments as they wrote them, None where their cell is not there."""
+    cell = _comments_cell(book)
+    return None if cell is None else _answer(cell.source)
+
+
 def count_words(source):
     """Counts the words of a student's comments in their cell.
 
-    Not counted are headings, HTML comments, the task's own paragraph (it begins with `**Task`), the
-    stub that stands for an answer, and a bullet's label (`- *entropy*:`).
+    Not counted are headings, HTML comments, the task's own paragraph (it begins with its number, as
+    `**Task 6**` in any language), the stub that stands for an answer, and a bullet's label
+    (`- *entropy*:`).
     """
-    source = re.sub(r"<!--.*?-->", "", source, flags=re.DOTALL)
-    paragraphs = [
-        re.sub(r"^#.*$|YOUR ANSWER HERE", "", paragraph, flags=re.MULTILINE)
-        for paragraph in re.split(r"\n\s*\n", source)
-        if not paragraph.lstrip().startswith("**Task")
-    ]
     labels = r"^\s*[-*]\s+\*+[^*\n]+\*+\s*:"
-    answer = re.sub(labels, "", "\n\n".join(paragraphs), flags=re.MULTILINE)
+    answer = re.sub(labels, "", _answer(source), flags=re.MULTILINE)
     return len(re.findall(r"[^\W\d_]{2,}", answer))
 
 
+def _answer(source):
+    """Returns a cell's source without headings, HTML comments, the task and the stub."""
+    source = re.sub(r"<!--.*?-->", "", source, flags=re.DOTALL)
+    source = re.sub(r"^#.*$|YOUR ANSWER HERE", "", source, flags=re.MULTILINE)
+    paragraphs = [each for each in re.split(r"\n\s*\n", source) if each.strip()]
+    tasks = [each for each in paragraphs if TASK.match(each)]
+    return "\n\n".join(each for each in paragraphs if each not in tasks[:1]).strip()
+
+
 def _printed_steps(cell):
-    """Returns the numbers that a code cell printed as in "9,980,880 of 10,000,000"."""
+    """Returns the numbers that a code cell printed as in "9,980,880 of 10,000,000".
+
+    The word between them, and what sets thousands apart, are those of any language.
+    """
     outputs = cell.get("outputs", [])
     text = "\n".join(o.get("text") or o.get("data", {}).get("text/plain", "") for o in outputs)
-    return {int(n.replace(",", "")) for n in re.findall(r"(?<![\d,])(\d[\d,]*) of ", text)}
+    return {int(re.sub(r"\D", "", number)) for number in PROGRESS.findall(text)}
 
 
 def _cells_rows(book):
-    """Counts the cells that failed and that were not run; the one that packs is running."""
+    """Counts the cells that failed and that were not run, up to the one that packs."""
     code = [cell for cell in book.cells if cell.cell_type == "code" and cell.source.strip()]
-    code = [cell for cell in code if "grading.pack" not in cell.source]
+    code = itertools.takewhile(lambda cell: "grading.pack" not in cell.source, code)
+    code = [*code]
     failed = [c for c in code if any(o.output_type == "error" for o in c.get("outputs", []))]
     idle = [cell for cell in code if cell.get("execution_count") is None]
-    for thing, cells in (("cells that failed", failed), ("cells not run", idle)):
-        first = cells[0].source.strip().splitlines()[0][:40] if cells else ""
-        yield Row(thing, str(len(cells)), f"run from this one on: {first}" if cells else "")
+    for thing, cells in ((N_("cells that failed"), failed), (N_("cells not run"), idle)):
+        mend = _("save the notebook, or run it from this cell on: {line}") if cells else ""
+        yield Row(thing, str(len(cells)), mend.format(line=_first_line(cells)))
+
+
+def _first_line(cells):
+    """Returns the line by which people know the first of some cells, without what is after it."""
+    lines = [line for cell in cells[:1] for line in cell.source.strip().splitlines()]
+    telling = [line for line in lines if line.strip() and not line.startswith(("#", "@"))]
+    return "".join([*telling, *lines][:1])[:40]

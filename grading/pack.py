@@ -11,12 +11,15 @@ from tabulate import tabulate
 
 from grading.checklist import checklist, outlook
 from grading.notebook import NOTEBOOK, parse
+from languages import _, ngettext, pgettext
 from lesson.assignment import read_assignment
 from training.checkpoints import CheckpointStore
 
 __all__ = ["MANIFEST", "hand_in", "pack", "report"]
 
 MANIFEST = "hand-in.json"
+WIDTH, FOUND, MEND = 98, 31, 36  # characters of a line, and of columns: what JupyterLab shows
+PATIENCE = 120  # seconds for Colab's page, which is slow with a long notebook
 SCRIPTS = [
     "assignment.json",
     "manifest.json",
@@ -26,7 +29,9 @@ SCRIPTS = [
     "runners.py",
     "training/**/*.py",
     "lesson/**/*.py",
-    "lesson/reference_run.json",
+    "lesson/*.json",
+    "languages/*.py",
+    "languages/*.po",
     "tests/__init__.py",
     "tests/checks/**/*.py",
     "grading/**/*.py",
@@ -48,6 +53,7 @@ def pack(notebook, out, run, name="", group=""):
 
     Raises:
         FileNotFoundError: If the notebook or `out` is not there.
+        TimeoutError: If Colab does not give the notebook.
     """
     archive, rows, score = hand_in(notebook, out, run, name, group)
     print(report(archive, rows, score))
@@ -62,7 +68,8 @@ def hand_in(notebook, out, run, name="", group=""):
     """Writes the archive; arguments as in `pack`; returns its path, the checklist and the Score."""
     out, run = Path(out), Path(run)
     if not out.is_dir():
-        raise FileNotFoundError(f"{out} is no folder: name the one that the run wrote to")
+        text = _("{folder} is no folder: name the one that the run wrote to")
+        raise FileNotFoundError(text.format(folder=out))
     source = _notebook_source(Path(notebook))
     try:
         book = parse(source, notebook)
@@ -85,28 +92,53 @@ def _manifest(kit, name, group):
 def report(archive, rows, score):
     """Returns the checklist as text for people."""
     table = [
-        ("missing" if row.mend else "there", row.thing, row.found, textwrap.fill(row.mend, 45))
+        (
+            pgettext("in a checklist", "missing") if row.mend else _("there"),
+            _(row.thing),
+            textwrap.fill(row.found, FOUND),
+            textwrap.fill(row.mend, MEND),
+        )
         for row in rows
     ]
+    headers = ["", _("thing"), _("found"), _("mend")]
+    table = tabulate(table, headers=headers, disable_numparse=True)
+    score_told, where = (textwrap.fill(line, WIDTH) for line in (outlook(score), _where()))
+    return f"{table}\n\n{score_told}\n{archive}: {_size(archive)}\n{where}"
+
+
+def _size(archive):
     with zipfile.ZipFile(archive) as package:
-        size = f"{len(package.namelist())} files, {archive.stat().st_size / 1e6:.1f} MB"
-    table = tabulate(table, headers=["", "thing", "found", "mend"], disable_numparse=True)
+        n = len(package.namelist())
+    text = ngettext("{n} file, {size:.1f} MB", "{n} files, {size:.1f} MB", n)
+    return text.format(n=n, size=archive.stat().st_size / 1e6)
+
+
+def _where():
+    """Returns what the course says of handing in."""
     course = read_assignment()
-    where = f"Hand it in: {course.hand_in}. Deadline: {course.deadline}. Questions: {course.ask}."
-    return f"{table}\n\n{outlook(score)}\n{archive}: {size}\n{where}"
+    text = _("Hand it in: {where}. Deadline: {deadline}. Questions: {whom}.")
+    return text.format(where=course.hand_in, deadline=course.deadline, whom=course.ask)
 
 
 def _notebook_source(notebook):
     """Returns the notebook's bytes: in Colab as it is seen, elsewhere as last saved."""
     if "google.colab" in sys.modules:
-        from google.colab import _message
-
-        return json.dumps(_message.blocking_request("get_ipynb")["ipynb"]).encode()
+        return json.dumps(_seen_in_colab()).encode()
     if not notebook.is_file():
-        raise FileNotFoundError(
-            f"there is no notebook {notebook} in {Path.cwd()}: save it, and give its present name"
-        )
+        text = _("there is no notebook {name} in {folder}: save it, and give its present name")
+        raise FileNotFoundError(text.format(name=notebook, folder=Path.cwd()))
     return notebook.read_bytes()
+
+
+def _seen_in_colab():
+    """Returns the notebook as Colab's page shows it, parsed."""
+    from google.colab import _message
+
+    answer = _message.blocking_request("get_ipynb", timeout_sec=PATIENCE)
+    if answer is None:
+        text = _("Colab did not give the notebook within {seconds} s: run this cell again")
+        raise TimeoutError(text.format(seconds=PATIENCE))
+    return answer["ipynb"]
 
 
 def _files(folder, out, run):

@@ -16,38 +16,37 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["NO_WALL", "WALLS", "NoWall", "Wall", "find_wall"]
+from languages import N_, _, chosen
+
+__all__ = ["KIT", "NO_WALL", "SECCOMP", "WALLS", "NoWall", "Wall", "find_wall", "strongest"]
 
 ROOT = Path(__file__).parent.parent
 KIT = [  # what students have, too: no reference, no right answers, no run
     *("atari_wrappers.py", "env_batch.py", "runners.py", "assignment.json", "requirements.txt"),
-    *("training", "lesson", "tests/__init__.py", "tests/checks"),
+    *("training", "lesson", "languages", "tests/__init__.py", "tests/checks"),
 ]
 SYSTEM = [  # what a program needs of the machine to run at all
     *("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/alternatives", "/etc/fonts"),
     *("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime"),
 ]
 SIZES = {"/tmp": 512 * 2**20, "/dev/shm": 64 * 2**20}  # bytes of the folders in memory
-MENDS = """There is no wall on this machine between a student's code and your files:
-{tried}
-{mend}
-Or, on a machine that holds nothing you could miss: --unsafe-no-sandbox."""
-UBUNTU = """Ubuntu forbids it to bubblewrap; allow it:
+UBUNTU = """\
   printf 'abi <abi/4.0>,\\ninclude <tunables/global>\\nprofile bwrap /usr/bin/bwrap \
 flags=(unconfined) {\\n  userns,\\n}\\n' | sudo tee /etc/apparmor.d/bwrap
   sudo systemctl reload apparmor"""
-DOCKER = """Docker forbids it to bubblewrap; start the container with
-  --security-opt seccomp=unconfined --security-opt systempaths=unconfined"""
-INSTALL = """Install one:
-  sudo apt install bubblewrap      (or your system's package of that name)
-  python -m pip install -r grading/requirements.txt      (Linux 5.13 or newer)"""
-ELSEWHERE = """Walls need Linux. Grade in a container, from this folder:
+DOCKER = "  --security-opt seccomp=unconfined --security-opt systempaths=unconfined"
+ELSEWHERE = """\
   docker run --rm -it -v "$PWD":/kit:ro -v "$PWD/graded":/graded -w /kit \\
     --security-opt seccomp=unconfined python:3.11 bash"""
 
 
 class NoWall(Exception):
     """No wall works here; the message says what was tried, and the mend for this system."""
+
+    def __init__(self, told, tried=()):
+        """Takes the message, and a line on each wall that was tried."""
+        super().__init__(told)
+        self.tried = tried
 
 
 class Wall(NamedTuple):
@@ -64,7 +63,7 @@ class Wall(NamedTuple):
             out: The folder that it may write to.
         """
         home = str(out / "own")
-        own = {"A2C_OUT": home, "MPLBACKEND": "agg"}
+        own = {"A2C_OUT": home, "A2C_LANGUAGE": str(chosen()), "MPLBACKEND": "agg"}
         own["OMP_NUM_THREADS"] = "1"  # threads that wait for each other cost half the time
         if not self.hides:
             return {**os.environ, **own}
@@ -75,17 +74,28 @@ class Wall(NamedTuple):
 
 @functools.cache
 def find_wall():
-    """Returns the strongest Wall that works here.
+    """Returns the strongest Wall that works here; errors as in `strongest`."""
+    return strongest(WALLS)
+
+
+def strongest(walls):
+    """Returns the first of some Walls that works here.
 
     Raises:
         NoWall: If none does.
     """
     tried = []
-    for wall in WALLS:
+    for wall in walls:
         if (problem := _problem(wall)) is None:
             return wall
-        tried.append(f"  {wall.name}: {problem}")
-    raise NoWall(MENDS.format(tried="\n".join(tried), mend=_mend()))
+        tried.append(f"{_(wall.name)}: {problem}")
+    text = _(
+        "There is no wall on this machine between a student's code and your files:\n"
+        "{tried}\n{mend}\n"
+        "Or, on a machine that holds nothing you could miss: --unsafe-no-sandbox."
+    )
+    listed = "\n".join(f"  {line}" for line in tried)
+    raise NoWall(text.format(tried=listed, mend=_mend()), tried)
 
 
 # the walls
@@ -112,6 +122,15 @@ def _landlock(command, read, write):
     return [*_limited(rules), *command]
 
 
+def _seccomp(command, read, write):
+    """Returns a command that may ask the kernel for little; files keep their owners and modes."""
+    return [*_limited({}), *command]
+
+
+def _unwalled(command, read, write):
+    return command
+
+
 def _limited(rules):
     """Returns the beginning of a command whose process gives itself limits and rules first."""
     return [sys.executable, "-I", str(ROOT / "grading" / "walled.py"), json.dumps(rules)]
@@ -126,14 +145,21 @@ def _readable(more):
 
 WALLS = [  # the strongest first
     Wall("bubblewrap", functools.partial(_bubblewrap, proc=True)),
-    Wall("bubblewrap without /proc", functools.partial(_bubblewrap, proc=False)),
-    Wall("Landlock and seccomp", _landlock),
+    Wall(N_("bubblewrap without /proc"), functools.partial(_bubblewrap, proc=False)),
+    Wall(N_("Landlock and seccomp"), _landlock),
 ]
-NO_WALL = Wall("none", lambda command, read, write: command, hides=False)
+SECCOMP = Wall(N_("seccomp"), _seccomp)
+NO_WALL = Wall(N_("none"), _unwalled, hides=False)
 
 
 # trying one
 
+OPEN = {  # what a process behind a wall tells with its last line
+    "file": N_("a file of the grader's is open"),
+    "network": N_("the network is open"),
+    "process": N_("a process of its own is open"),
+    "environment": N_("the environment of other processes is open"),
+}
 TRY = """
 import os, pathlib, signal, socket, sys
 secret, out, other = sys.argv[1:]
@@ -143,19 +169,19 @@ def is_open(what, reach):
         reach()
     except OSError:
         return
-    sys.exit(what + " is open")
-is_open("a file of the grader's", lambda: open(secret).read())
+    sys.exit(what)
+is_open("file", lambda: open(secret).read())
 def connect():
     socket.socket(socket.AF_INET, socket.SOCK_DGRAM).connect(("192.0.2.1", 9))  # sends nothing
-is_open("the network", connect)
-is_open("a process of its own", os.fork)
+is_open("network", connect)
+is_open("process", os.fork)
 for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
     try:
         found = secret.encode() in path.read_bytes()
     except OSError:
         continue
     if found:
-        sys.exit("the environment of other processes is open")
+        sys.exit("environment")
 try:
     os.kill(int(other), signal.SIGKILL)
 except OSError:
@@ -172,11 +198,12 @@ def _problem(wall):
         with subprocess.Popen(idle, stdin=subprocess.PIPE, env={"SECRET": str(secret)}) as other:
             inner = [sys.executable, "-I", "-c", TRY, str(secret), out, str(other.pid)]
             problem = _failure(wall.wrap(inner, [], Path(out)), wall.environment(Path(out)))
+            problem = _(OPEN[problem]) if problem in OPEN else problem
             if other.poll() is not None:
-                problem = "other processes can be ended"
+                problem = _("other processes can be ended")
             other.kill()
         written = Path(out, "written").exists()
-        return problem if problem or written else "its folder cannot be written to"
+        return problem if problem or written else _("its folder cannot be written to")
 
 
 def _failure(command, environment):
@@ -186,14 +213,22 @@ def _failure(command, environment):
         done = subprocess.run(command, cwd=ROOT, env=environment, **ways)
     except (OSError, subprocess.TimeoutExpired) as e:
         return str(e)
-    lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+    status = _("exit status {code}").format(code=done.returncode)
+    lines = done.stderr.strip().splitlines() or [status]
     return lines[-1] if done.returncode else None
 
 
 def _mend():
     if sys.platform != "linux":
-        return ELSEWHERE
+        return _("Walls need Linux. Grade in a container, from this folder:") + f"\n{ELSEWHERE}"
     restricted = Path("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
     if restricted.exists() and restricted.read_text().strip() == "1" and shutil.which("bwrap"):
-        return UBUNTU
-    return DOCKER if Path("/.dockerenv").exists() and shutil.which("bwrap") else INSTALL
+        return _("Ubuntu forbids it to bubblewrap; allow it:") + f"\n{UBUNTU}"
+    if Path("/.dockerenv").exists() and shutil.which("bwrap"):
+        told = _("Docker forbids it to bubblewrap; start the container with")
+        return f"{told}\n{DOCKER}"
+    return _(
+        "Install one:\n"
+        "  sudo apt install bubblewrap      (or your system's package of that name)\n"
+        "  python -m pip install -r grading/requirements.txt      (Linux 5.13 or newer)"
+    )

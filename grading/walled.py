@@ -1,17 +1,19 @@
 """Gives its process limits and rules, and becomes a command: walled.py RULES COMMAND...
 
-Seccomp takes away what no notebook needs: processes of its own, network, signals, the kernel's
-rarer doors. RULES is a JSON object, empty behind a wall of namespaces; with "read", "list" and
-"write", Landlock leaves these paths open alone.
+Seccomp takes away what no notebook needs: processes of its own, network, signals, memory that
+counts as nobody's, the kernel's rarer doors. RULES is a JSON object, empty behind a wall of
+namespaces; with "read", "list" and "write", Landlock leaves these paths open alone.
 """
 
+import ctypes
 import errno
 import json
 import os
 import resource
+import signal
 import sys
 
-FILE = 256 * 2**20  # bytes of one file
+FILE = 128 * 2**20  # bytes of one file: half of what all may have, so that its own cell fails
 OPEN = 512  # files at a time
 NO_MORE = """
     fork vfork socket bind listen connect sendto sendmsg kill pidfd_send_signal pidfd_open ptrace
@@ -19,8 +21,9 @@ NO_MORE = """
     perf_event_open userfaultfd io_uring_setup io_uring_enter io_uring_register mount umount2
     pivot_root chroot setns unshare fsopen fsmount move_mount open_tree mount_setattr
     open_by_handle_at name_to_handle_at init_module finit_module delete_module kexec_load reboot
-    swapon swapoff acct quotactl syslog
+    swapon swapoff acct quotactl syslog memfd_create memfd_secret shmget
 """.split()
+END_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 THREAD = 0x10000  # of clone's flags
 DEVICES = ["/dev/null", "/dev/zero", "/dev/urandom", "/dev/random"]
 PROC = ["self", "cpuinfo", "meminfo", "stat", "filesystems", "version", "sys/vm", "sys/kernel"]
@@ -35,6 +38,7 @@ def main():
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(what, (most, most))
+    ctypes.CDLL(None).prctl(END_WITH_PARENT, signal.SIGKILL)
     _close_doors()
     if rules:
         _leave_open(**rules)

@@ -1,6 +1,7 @@
 """Runs a process that may do anything, within limits, and leaves nothing of it behind.
 
-The process writes messages to its standard output, a JSON object a line. The limits keep a careless
+The process writes messages to its standard output, a JSON object a line; one that is talked to
+reads what it is sent from its standard input. The limits keep a careless
 or broken notebook from a grader's machine; a wall against one that means harm is in `sandbox`.
 """
 
@@ -8,8 +9,10 @@ import contextlib
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 import uuid
@@ -18,7 +21,9 @@ from typing import NamedTuple
 
 import psutil
 
-__all__ = ["LIMITS", "Limits", "watch"]
+from languages import _
+
+__all__ = ["LIMITS", "Limits", "end_orphans", "scratch", "status_of", "talk", "watch"]
 
 ROOT = Path(__file__).parent.parent
 MARK = "A2C_CHECK"  # set for the process and all that it starts, however far they move away
@@ -51,28 +56,56 @@ def watch(command, environment, out, limits=LIMITS):
         limits: What it may take.
 
     Yields:
-        Its messages, dicts; `{"begins": what}` starts the clock of one cell. The last has a key
-        "ending": "" where the process said itself that it was through, else why it was not.
+        Its messages, dicts; `{"begins": what}` starts the clock of one cell, and "shown" beside it
+        is what people call it. The last has a key "ending": "" where the process said itself that
+        it was through, else why it was not.
     """
-    mark = uuid.uuid4().hex
+    with _started(command, environment, out, limits, subprocess.DEVNULL) as process:
+        yield from process.messages()
+
+
+@contextlib.contextmanager
+def talk(command, environment, out, limits=LIMITS):
+    """Runs a command that can be sent to; arguments as in `watch`.
+
+    Yields:
+        An object with `messages()`, an iterator of what `watch` yields, and `send(data, what)`.
+    """
+    with _started(command, environment, out, limits, subprocess.PIPE) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def _started(command, environment, out, limits, stdin):
+    mark = f"{os.getpid()}-{uuid.uuid4().hex}"
     process = subprocess.Popen(
         command,
         cwd=ROOT,
         env={**environment, MARK: mark},
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
     watched = _Watched(process, mark, out, limits)
     try:
-        for message in watched.messages():
-            yield message
-            if "ending" in message:
-                return
-        yield {"ending": watched.ending}
+        yield watched
     finally:
         watched.close()
+
+
+@contextlib.contextmanager
+def scratch():
+    """A folder that may be filled with anything, thrown away."""
+    folder = tempfile.mkdtemp()
+    try:
+        yield Path(folder)
+    finally:
+        if os.name == "posix":  # rm goes as deep as folders go, shutil does not
+            for remove in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+                subprocess.run([*remove, folder], stderr=subprocess.DEVNULL)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Watched:
@@ -80,69 +113,93 @@ class _Watched:
 
     def __init__(self, process, mark, out, limits):
         self.process, self.mark, self.out, self.limits = process, mark, out, limits
-        self.lines, self.output = queue.Queue(1000), bytearray()
+        self.lines, self.output, self.sent = queue.Queue(1000), bytearray(), queue.Queue()
         self.closed = threading.Event()
         self.threads = [
             threading.Thread(target=reads, daemon=True)
-            for reads in (self._read_lines, self._read_output)
+            for reads in (self._read_lines, self._read_output, self._write)
         ]
         for thread in self.threads:
             thread.start()
         self.started = self.looked = time.monotonic()
         self.begun = float("inf")  # the clock of cells stands still while the process starts
-        self.now, self.ending = "the start", ""
+        self.now, self.ending = _("the start"), ""
+
+    def send(self, data, what):
+        """Sends bytes in the background, and starts the clock of what they ask for.
+
+        Args:
+            data: Bytes for the process's standard input.
+            what: That the process has to do now, for people.
+        """
+        self.now, self.begun = what, time.monotonic()
+        self.sent.put(data)
 
     def messages(self):
+        """Yields messages, the last with a key "ending", as `watch` does."""
+        for message in self._told():
+            yield message
+            if "ending" in message:
+                return
+        yield {"ending": self.ending}
+
+    def _told(self):
         """Yields messages until the process has ended or is over a limit; sets `ending`."""
         while not self.ending:
             ended = self.process.poll() is not None
             yield from self._arrived()
             if ended:
                 end_family(self.process.pid, self.mark)  # they may hold its output open
+                self.sent.put(b"")
                 for thread in self.threads:
                     thread.join(timeout=2)
-                yield from self._arrived()
+                while not self.lines.empty():
+                    yield from self._arrived()
                 self.ending = self._told_end()
             elif time.monotonic() >= self.looked + INTERVAL:
+                self.looked = time.monotonic()
                 if self._over_limit():
                     yield from self._arrived()  # it may have told of another cell meanwhile
                     self.ending = self._over_limit()
-                self.looked = time.monotonic()
 
     def _arrived(self):
-        """Yields what has arrived, at most one queue of it, after a short wait."""
-        for _ in range(self.lines.maxsize):
+        """Yields what arrives, a short wait apart, until it is time for another look."""
+        for _line in range(self.lines.maxsize):
             try:
                 message = _parsed(self.lines.get(timeout=INTERVAL / 2))
             except queue.Empty:
                 return
             if "begins" in message:
-                self.now, self.begun = str(message["begins"]), time.monotonic()
+                self.now = str(message.get("shown", message["begins"]))
+                self.begun = time.monotonic()
             yield message
+            if time.monotonic() >= self.looked + INTERVAL:
+                return
 
     def _over_limit(self):
         """Returns what the process takes too much of, "" where it keeps to its limits."""
-        now = time.monotonic()
-        if now > self.begun + self.limits.cell:
-            return f"{self.now} ran longer than {self.limits.cell:g} s"
-        if now > self.started + self.limits.total:
-            return f"the notebook ran longer than {self.limits.total:g} s, at last {self.now}"
-        if _is_larger(self.process.pid, self.limits.memory * 2**30):
-            return f"{self.now} took more than {self.limits.memory:g} GiB of memory"
-        if _threads(self.process.pid) > self.limits.threads:
-            return f"{self.now} started more than {self.limits.threads} threads"
-        if _written(self.out, self.limits.written) > self.limits.written:
-            most = f"{self.limits.written / 2**20:g} MiB"
-            return f"{self.now} wrote more than {most}, or {DEEPEST} folders into each other"
-        return ""
+        now, most, text = time.monotonic(), self.limits, ""
+        if now > self.begun + most.cell:
+            text = _("{what} ran longer than {cell:g} s")
+        elif now > self.started + most.total:
+            text = _("the notebook ran longer than {total:g} s, at last {what}")
+        elif _is_larger(self.process.pid, most.memory * 2**30):
+            text = _("{what} took more than {memory:g} GiB of memory")
+        elif _threads(self.process.pid) > most.threads:
+            text = _("{what} started more than {threads} threads")
+        elif _written(self.out, most.written) > most.written:
+            text = _("{what} wrote more than {size:g} MiB, or {deepest} folders into each other")
+        figures = dict(size=most.written / 2**20, deepest=DEEPEST, **most._asdict())
+        return text.format(what=self.now, **figures)
 
     def _told_end(self):
-        code = self.process.returncode
-        names = {-one: one.name for one in signal.Signals}
-        status = f"signal {names[code]}" if code in names else f"exit status {code}"
+        status = status_of(self.process.returncode)
         lines = self.output.decode(errors="replace").split("\n")
         last = next((line.strip()[:300] for line in reversed(lines) if line.strip()), "")
-        return f"{self.now} ended the process ({status})" + (f", after: {last}" if last else "")
+        text = _("{what} ended the process ({status})")
+        if last:
+            text = _("{what} ended the process ({status}), after: {last}")
+        return text.format(what=self.now, status=status, last=last)
 
     def _read_lines(self):
         while line := self.process.stdout.readline(LINE):
@@ -156,9 +213,16 @@ class _Watched:
             self.output += some
             del self.output[: -self.limits.output]
 
+    def _write(self):
+        with contextlib.suppress(OSError):  # it has ended, or reads no more
+            for data in iter(self.sent.get, b""):
+                self.process.stdin.write(data)
+                self.process.stdin.flush()
+
     def close(self):
         """Ends the process and all that it started."""
         self.closed.set()
+        self.sent.put(b"")
         end_family(self.process.pid, self.mark)
         self.process.wait()
         for thread in self.threads:
@@ -189,18 +253,32 @@ def _threads(pid):
 
 
 def _written(folder, enough):
-    """Returns the bytes of the files below a folder, each at least a block; stops at enough."""
+    """Returns the bytes of the files below a folder, each at least a block; stops at enough.
+
+    A folder that cannot be read may hold anything: it holds more than enough.
+    """
     total, folders = 0, [(os.fspath(folder), 0)]
     while folders and total <= enough:
         place, depth = folders.pop()
-        with contextlib.suppress(OSError), os.scandir(place) as entries:
-            for entry in entries:
-                total += max(entry.stat(follow_symlinks=False).st_size, 4096)
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append((entry.path, depth + 1))
+        try:
+            for size, path in _entries(place):
+                total += max(size, 4096)
+                folders += [(path, depth + 1)] if path else []
                 if total > enough or depth > DEEPEST:
                     return enough + 1
+        except PermissionError:
+            return enough + 1
+        except OSError:  # it has gone meanwhile
+            pass
     return total
+
+
+def _entries(folder):
+    """Yields (size, path, "" where it is no folder) of what a folder holds."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            size = entry.stat(follow_symlinks=False).st_size
+            yield size, entry.path if entry.is_dir(follow_symlinks=False) else ""
 
 
 def _tree(pid):
@@ -232,7 +310,27 @@ def end_family(pid, mark):
             return
 
 
+def end_orphans(pid):
+    """Ends what a process of this program watched, where that process ended too soon to do so."""
+    marks = {_mark(process) for process in psutil.process_iter()}
+    for mark in marks:
+        if mark.startswith(f"{pid}-"):
+            end_family(pid, mark)
+
+
+def status_of(code):
+    """Returns how a process ended, from its exit status, as people say it."""
+    names = {-one: one.name for one in signal.Signals}
+    if code in names:
+        return _("signal {name}").format(name=names[code])
+    return _("exit status {code}").format(code=code)
+
+
 def _has_mark(process, mark):
+    return process.pid != os.getpid() and _mark(process) == mark
+
+
+def _mark(process):
     with contextlib.suppress(psutil.Error, OSError):
-        return process.pid != os.getpid() and process.environ().get(MARK) == mark
-    return False
+        return process.environ().get(MARK, "")
+    return ""

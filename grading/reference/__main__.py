@@ -1,7 +1,11 @@
 """Writes the arrays that students' checks read: `python -m grading.reference`."""
 
 from grading.reference import write
+from languages import grouped, ngettext
 from tests.checks.expected import PATH
 
 write()
-print(f"{PATH.name}: {PATH.stat().st_size:,} bytes")
+size = PATH.stat().st_size
+print(
+    ngettext("{file}: {n} byte", "{file}: {n} bytes", size).format(file=PATH.name, n=grouped(size))
+)

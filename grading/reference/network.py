@@ -4,16 +4,31 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from languages import N_
 from tests.checks.draws import MOST_ACTIONS, draw_pictures, draw_weighing, draw_weights, sketch
 from tests.checks.model import COORDINATES, OBSERVATIONS, WEIGHED
 
-__all__ = ["expect_network"]
+__all__ = ["expect_network", "least_margin"]
 
 
 def expect_network(seed):
     """Returns {name: array} of Tasks 1 and 2."""
     model = _expect_model(seed)
     return {**model, **_expect_policy(model["logits"])}
+
+
+@torch.no_grad()
+def least_margin(seed):
+    """Returns the smallest distance of any ReLU's input from 0 in the draw of Task 1."""
+    margins = []
+
+    def relu(x):
+        margins.append(float(x.abs().min()))
+        return F.relu(x)
+
+    pictures = torch.tensor(draw_pictures(seed, OBSERVATIONS), dtype=torch.float64)
+    _forward(pictures, _draw_weights(seed), activations=(relu,) * 4)
+    return min(margins)
 
 
 def _expect_model(seed):
@@ -39,15 +54,19 @@ def _expect_model(seed):
 
 def _draw_centred_weights(seed, pictures):
     """Draws weights with a graph; half of what each output gives for the pictures is negative."""
-    weights = {
-        name: [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in pair]
-        for name, pair in draw_weights(seed).items()
-    }
+    weights = _draw_weights(seed)
     with torch.no_grad():
         logits, values, _ = _forward(pictures, weights)
         weights["policy head"][1] -= logits.quantile(0.5, dim=0)
         weights["value head"][1] -= values.quantile(0.5)
     return weights
+
+
+def _draw_weights(seed):
+    return {
+        name: [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in pair]
+        for name, pair in draw_weights(seed).items()
+    }
 
 
 def _expect_policy(logits):
@@ -57,8 +76,8 @@ def _expect_policy(logits):
         few = torch.tensor(logits[:, :n_actions])
         out[f"log_probs/{n_actions}"] = F.log_softmax(few, -1).numpy()
         out[f"probabilities/{n_actions}"] = F.softmax(few, -1).numpy()
-        out[f"wrong axis/{n_actions}"] = F.log_softmax(few, 0).numpy()
-        out[f"softmax twice/{n_actions}"] = F.log_softmax(F.softmax(few, -1), -1).numpy()
+        out[f"wrong_axis/{n_actions}"] = F.log_softmax(few, 0).numpy()
+        out[f"softmax_twice/{n_actions}"] = F.log_softmax(F.softmax(few, -1), -1).numpy()
     return out
 
 
@@ -83,29 +102,53 @@ def _wrong_networks(pictures, weights):
     kinds = _wrong_activations()
     networks = {name: _forward(pictures, weights, four)[:2] for name, four in kinds.items()}
     for scale, name in (
-        (1 / 255, "observations are divided by 255 again: they are in [0, 1] already"),
-        (255, "observations are multiplied by 255: the network expects them in [0, 1]"),
+        (1 / 255, N_("observations are divided by 255 again: they are in [0, 1] already")),
+        (255, N_("observations are multiplied by 255: the network expects them in [0, 1]")),
     ):
         networks[name] = _forward(pictures, weights, scale=scale)[:2]
     logits, values, _ = _forward(pictures, weights)
-    off = "leave the ReLU off after the heads: a logit or the value is never negative"
-    networks[f"{off} (both)"] = F.relu(logits), F.relu(values)
-    networks[f"{off} (logits)"] = F.relu(logits), values
-    networks[f"{off} (value)"] = logits, F.relu(values)
-    tanh = "the value passes a tanh: leave every activation off after the heads"
-    return {**networks, tanh: (logits, torch.tanh(values))}
+    return {**networks, **_wrong_heads(logits, values)}
+
+
+def _wrong_heads(logits, values):
+    """Returns {what is wrong: (logits [n, A], values [n])} of activations after the heads."""
+    return {
+        N_("leave the ReLU off after the heads: a logit or the value is never negative (both)"): (
+            F.relu(logits),
+            F.relu(values),
+        ),
+        N_("leave the ReLU off after the heads: a logit or the value is never negative (logits)"): (
+            F.relu(logits),
+            values,
+        ),
+        N_("leave the ReLU off after the heads: a logit or the value is never negative (value)"): (
+            logits,
+            F.relu(values),
+        ),
+        N_("the value passes a tanh: leave every activation off after the heads"): (
+            logits,
+            torch.tanh(values),
+        ),
+    }
 
 
 def _wrong_activations():
     """Returns {what is wrong: the four activations of the body}."""
-    places = ["first convolution", "second convolution", "third convolution", "hidden layer"]
-    right, none = [F.relu] * 4, lambda x: x
-    wrong = {
-        f"there is no ReLU after the {place}": [*right[:at], none, *right[at + 1 :]]
-        for at, place in enumerate(places)
+    relu, none = F.relu, lambda x: x
+    others = {
+        N_("tanh stands where the table says ReLU"): torch.tanh,
+        N_("sigmoid stands where the table says ReLU"): torch.sigmoid,
+        N_("leaky_relu stands where the table says ReLU"): F.leaky_relu,
+        N_("elu stands where the table says ReLU"): F.elu,
+        N_("gelu stands where the table says ReLU"): F.gelu,
+        N_("silu stands where the table says ReLU"): F.silu,
     }
-    wrong["there is no ReLU after any layer"] = [none] * 4
-    wrong["there is no ReLU after the convolutions"] = [none] * 3 + [F.relu]
-    for other in (torch.tanh, torch.sigmoid, F.leaky_relu, F.elu, F.gelu, F.silu):
-        wrong[f"{other.__name__} stands where the table says ReLU"] = [other] * 4
-    return wrong
+    return {
+        N_("there is no ReLU after the first convolution"): [none, relu, relu, relu],
+        N_("there is no ReLU after the second convolution"): [relu, none, relu, relu],
+        N_("there is no ReLU after the third convolution"): [relu, relu, none, relu],
+        N_("there is no ReLU after the hidden layer"): [relu, relu, relu, none],
+        N_("there is no ReLU after any layer"): [none] * 4,
+        N_("there is no ReLU after the convolutions"): [none] * 3 + [relu],
+        **{mistake: [other] * 4 for mistake, other in others.items()},
+    }

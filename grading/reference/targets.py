@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from languages import N_
 from tests.checks.value_targets import CASES, FIRST, draw_case
 
 __all__ = ["expect_targets", "target_powers"]
@@ -86,7 +87,7 @@ def _wrong_targets(terms):
         **_wrong_horizons(terms),
         **_wrong_loops(terms),
         **_wrong_powers(terms),
-        "time and environment are mixed up": _mixed_up(terms),
+        N_("time and environment are mixed up"): _mixed_up(terms),
         **_wrong_sums(terms),
     }
 
@@ -106,25 +107,27 @@ def _wrong_resets(terms):
     goes_over = [(1 - on) * tail for tail in (_times(following, 1), following)]
     keeps_own = (1 - on) * _times(terms.values, 1)
     return {
-        "resets are ignored: cut the sum where an episode ended": [_backward(terms, goes_on=every)],
-        "the mask of resets is inverted": [_backward(terms, goes_on=1 - on)],
-        "the reward of the step that ends an episode is lost": [
+        N_("resets are ignored: cut the sum where an episode ended"): [
+            _backward(terms, goes_on=every)
+        ],
+        N_("the mask of resets is inverted"): [_backward(terms, goes_on=1 - on)],
+        N_("the reward of the step that ends an episode is lost"): [
             _backward(terms, rewards=rewards) for rewards in lost
         ],
-        "after a reset the target goes on with the value of the next episode": [
+        N_("after a reset the target goes on with the value of the next episode"): [
             _backward(terms, rewards=terms.rewards + tail) for tail in goes_over
         ],
-        "where an episode ended, γ V of the same step is added: only the reward counts there": [
+        N_("where an episode ended, γ V of the same step is added: only the reward counts there"): [
             _backward(terms, rewards=terms.rewards + keeps_own)
         ],
-        "resets cut the bootstrap only: the rewards of the next episode still count": [
+        N_("resets cut the bootstrap only: the rewards of the next episode still count"): [
             _backward(terms, goes_on=every, latest=none) + _backward(terms, rewards=of_rewards),
             _backward(terms, goes_on=every, latest=of_bootstrap),
         ],
-        "resets cut the rewards only: the bootstrap still counts after an episode ended": [
+        N_("resets cut the rewards only: the bootstrap still counts after an episode ended"): [
             _backward(terms, latest=none) + _backward(terms, rewards=of_rewards, goes_on=every)
         ],
-        "a reset on the last step is ignored: it cuts the bootstrap": [
+        N_("a reset on the last step is ignored: it cuts the bootstrap"): [
             _backward(terms, goes_on=but_last)
         ],
     }
@@ -138,13 +141,13 @@ def _wrong_masks(terms):
     of_all = [np.repeat(on.min(1, keepdims=True), on.shape[1], 1)]
     ever = np.repeat(on.min(0, keepdims=True), len(on), 0)
     return {
-        "resets are read one step off: resets[t] belongs to rewards[t]": [
+        N_("resets are read one step off: resets[t] belongs to rewards[t]"): [
             _backward(terms, goes_on=np.concatenate(mask)) for mask in off_by_one
         ],
-        "resets of different environments are collapsed into one": [
+        N_("resets of different environments are collapsed into one"): [
             _backward(terms, goes_on=mask) for mask in of_one + of_all
         ],
-        "a reset cuts every step of its environment: it cuts at its own step": [
+        N_("a reset cuts every step of its environment: it cuts at its own step"): [
             _backward(terms, goes_on=ever)
         ],
     }
@@ -157,17 +160,17 @@ def _wrong_bootstraps(terms):
     of_one = [latest[:, b] for b in range(latest.shape[1])]
     of_one += [latest.mean(1), latest.max(1), latest.sum(1)]
     return {
-        "the bootstrap is values[-1], not V(latest observation)": [
+        N_("the bootstrap is values[-1], not V(latest observation)"): [
             _backward(terms, latest=terms.values[:, -1])
         ],
-        "off by one: V(latest observation) is stored as the last step's own target": [
+        N_("off by one: V(latest observation) is stored as the last step's own target"): [
             np.concatenate([targets, latest[:, None]], axis=1)
             for targets in (_backward(shorter), right[:, 1:])
         ],
-        "there is no bootstrap: add γ^n V(latest observation)": [
+        N_("there is no bootstrap: add γ^n V(latest observation)"): [
             _backward(terms, latest=0 * latest)
         ],
-        "one environment's V is used for all": [
+        N_("one environment's V is used for all"): [
             _backward(terms, latest=np.repeat(one[:, None], latest.shape[1], 1)) for one in of_one
         ],
     }
@@ -177,10 +180,14 @@ def _wrong_horizons(terms):
     """Returns targets that trust the recorded values too soon."""
     one, *more = [_at_most(terms, n) for n in range(1, len(terms.goes_on))]
     return {
-        "each target looks one step ahead, r + γ V(next observation): add all rewards up to the "
-        "end of the trajectory": [one],
-        "each target adds a fixed number of rewards: add all up to the end of the trajectory": more,
-        "the targets are TD(λ) returns, not n-step ones": [
+        N_(
+            "each target looks one step ahead, r + γ V(next observation): add all rewards up to "
+            "the end of the trajectory"
+        ): [one],
+        N_(
+            "each target adds a fixed number of rewards: add all up to the end of the trajectory"
+        ): more,
+        N_("the targets are TD(λ) returns, not n-step ones"): [
             _td_lambda(terms, lam) for lam in (0.95, 0.9)
         ],
     }
@@ -208,8 +215,8 @@ def _wrong_loops(terms):
     turned = terms._replace(rewards=terms.rewards[:, ::-1], goes_on=terms.goes_on[::-1])
     forward = [_backward(turned), _backward(turned, latest=0 * terms.latest)]
     return {
-        "the targets are in reverse order": [_backward(terms)[:, ::-1]],
-        "the loop runs forward in time: begin with the last step": [
+        N_("the targets are in reverse order"): [_backward(terms)[:, ::-1]],
+        N_("the loop runs forward in time: begin with the last step"): [
             each for targets in forward for each in (targets, targets[:, ::-1])
         ],
     }
@@ -222,28 +229,34 @@ def _wrong_powers(terms):
     bootstrap = _backward(terms, rewards=0 * terms.rewards)
     plain = _backward(terms, every, rewards=0 * terms.rewards)  # without γ, as the next one
     plain_rewards = _backward(terms, every, latest=0 * latest)
-    late = [_times(bootstrap, k) for k in (-1, *range(1, steps + 1))]
-    late += [_times(plain, k) for k in (0, 1, steps)] + [_doubled(bootstrap)]
     from_start = np.stack([_times(terms.rewards[:, t], t) for t in range(steps)], axis=1)
-    why = "the powers of γ are wrong"
     return {
-        f"{why}: the first reward of each target is not multiplied with γ": [
+        N_("the powers of γ are wrong: the first reward of each target is not multiplied with γ"): [
             _times(of_rewards + bootstrap, 1),
             _times(of_rewards, 1) + bootstrap,
         ],
-        f"{why} at the bootstrap: V(latest observation) is multiplied with γ^n, n = T − t": [
-            of_rewards + wrong for wrong in late
-        ],
-        f"{why} at the rewards: that of step t + k is multiplied with γ^k": [
+        N_(
+            "the powers of γ are wrong at the bootstrap: V(latest observation) is multiplied with "
+            "γ^n, n = T − t"
+        ): [of_rewards + wrong for wrong in _wrongly_late(bootstrap, plain, steps)],
+        N_("the powers of γ are wrong at the rewards: that of step t + k is multiplied with γ^k"): [
             plain_rewards + bootstrap
         ],
-        f"{why}: they count from the start of the trajectory, not from each target's own step": [
-            _backward(terms, every, rewards=from_start, latest=_times(latest, steps))
-        ],
-        f"{why}: they grow with each step back, where every step back takes one γ": [
-            _backward(terms, list(range(1, steps + 1)))
-        ],
+        N_(
+            "the powers of γ are wrong: they count from the start of the trajectory, not from each "
+            "target's own step"
+        ): [_backward(terms, every, rewards=from_start, latest=_times(latest, steps))],
+        N_(
+            "the powers of γ are wrong: they grow with each step back, where every step back "
+            "takes one γ"
+        ): [_backward(terms, list(range(1, steps + 1)))],
     }
+
+
+def _wrongly_late(bootstrap, plain, steps):
+    """Returns bootstraps with other powers of γ; plain is the one without any."""
+    late = [_times(bootstrap, k) for k in (-1, *range(1, steps + 1))]
+    return [*late, *(_times(plain, k) for k in (0, 1, steps)), _doubled(bootstrap)]
 
 
 def _doubled(polynomial):
@@ -274,12 +287,12 @@ def _wrong_sums(terms):
     early = [[rewards[:, 1:], last] for last in (nothing[:, :1], rewards[:, -1:])]
     off_by_one = [*early, [nothing[:, :1], rewards[:, :-1]]]
     return {
-        "each target is the reward of its own step alone": [rewards],
-        "the rewards are left out": [_backward(terms, rewards=nothing)],
-        "rewards are read one step off: rewards[t] belongs to observations[t]": [
+        N_("each target is the reward of its own step alone"): [rewards],
+        N_("the rewards are left out"): [_backward(terms, rewards=nothing)],
+        N_("rewards are read one step off: rewards[t] belongs to observations[t]"): [
             _backward(terms, rewards=np.concatenate(two, axis=1)) for two in off_by_one
         ],
-        "value_targets are advantages: do not subtract the values": [
+        N_("value_targets are advantages: do not subtract the values"): [
             _backward(terms) - terms.values
         ],
     }

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from grading.reference.targets import target_powers
+from languages import N_
 from tests.checks.batches import SCALES, draw_batch
 from tests.checks.chain import draw_chain
 from tests.checks.draws import LIKELY, MOST_ACTIONS
@@ -109,32 +110,36 @@ def _mistakes():
 def _wrong_advantages():
     """Returns policy losses whose advantage is another one."""
     wrong = {
-        "there is no advantage: log_probs are weighted with the targets alone": lambda b: b.t,
-        "there is no advantage: log_probs are weighted with the values alone": lambda b: (
+        N_("there is no advantage: log_probs are weighted with the targets alone"): lambda b: b.t,
+        N_("there is no advantage: log_probs are weighted with the values alone"): lambda b: (
             b.v.detach()
         ),
-        "there is no advantage: log_probs are weighted with the rewards": lambda b: b.r,
-        "the advantages are normalised: take them as they are": lambda b: (
+        N_("there is no advantage: log_probs are weighted with the rewards"): lambda b: b.r,
+        N_("the advantages are normalised: take them as they are"): lambda b: (
             (b.advantages - b.advantages.mean()) / (b.advantages.std() + 1e-8)
         ),
-        "the advantages are normalised, by the standard deviation over N: take them as they are": (
+        N_(
+            "the advantages are normalised, by the standard deviation over N: take them as they are"
+        ): (
             lambda b: (b.advantages - b.advantages.mean()) / (b.advantages.std(correction=0) + 1e-8)
         ),
-        "the mean is subtracted from the advantages: take them as they are": lambda b: (
+        N_("the mean is subtracted from the advantages: take them as they are"): lambda b: (
             b.advantages - b.advantages.mean()
         ),
-        "the advantages are divided by their standard deviation: take them as they are": (
+        N_("the advantages are divided by their standard deviation: take them as they are"): (
             lambda b: b.advantages / (b.advantages.std() + 1e-8)
         ),
-        "the advantages are clipped to ±1: take them as they are": lambda b: b.advantages.clamp(
+        N_("the advantages are clipped to ±1: take them as they are"): lambda b: b.advantages.clamp(
             -1, 1
         ),
-        "only the sign of the advantages counts: take them as they are": lambda b: (
+        N_("only the sign of the advantages counts: take them as they are"): lambda b: (
             b.advantages.sign()
         ),
-        "the advantages have lost their sign: take them as they are": lambda b: b.advantages.abs(),
-        "the advantages are squared: take them as they are": lambda b: b.advantages.square(),
-        "negative advantages are cut off: take them as they are": lambda b: b.advantages.relu(),
+        N_("the advantages have lost their sign: take them as they are"): lambda b: (
+            b.advantages.abs()
+        ),
+        N_("the advantages are squared: take them as they are"): lambda b: b.advantages.square(),
+        N_("negative advantages are cut off: take them as they are"): lambda b: b.advantages.relu(),
     }
     return {name: _weighted_with(weights) for name, weights in wrong.items()}
 
@@ -145,34 +150,34 @@ def _weighted_with(weights):
 
 def _wrong_log_probs():
     """Returns policy losses whose log-probabilities, or how they meet the advantages, are wrong."""
-    undetached = "the advantage is not detached: the policy loss trains the critic"
+    undetached = N_("the advantage is not detached: the policy loss trains the critic")
     return {
         undetached: lambda b: -((b.t - b.v) * b.taken).mean(),
-        "log_probs are detached, and the advantage is not: the policy loss trains the critic": (
+        N_("log_probs are detached, and the advantage is not: the policy loss trains the critic"): (
             lambda b: -((b.t - b.v) * b.taken.detach()).mean()
         ),
-        "log-probabilities and advantages are broadcast to [N, N]: [N] against [N, 1]": lambda b: (
-            -(b.advantages[:, None] * b.taken).mean()
-        ),
-        "values and targets of the advantage are broadcast to [N, N]: [N] against [N, 1]": (
+        N_(
+            "log-probabilities and advantages are broadcast to [N, N]: [N] against [N, 1]"
+        ): lambda b: -(b.advantages[:, None] * b.taken).mean(),
+        N_("values and targets of the advantage are broadcast to [N, N]: [N] against [N, 1]"): (
             lambda b: -((b.t - b.v[:, None]).detach() * b.taken).mean()
         ),
-        "the log-probabilities of all actions are summed, expected those of the actions taken": (
-            lambda b: -(b.advantages * b.log_p.sum(1)).mean()
-        ),
-        "the mean over all actions is taken, expected the actions taken": (
+        N_(
+            "the log-probabilities of all actions are summed, expected those of the actions taken"
+        ): (lambda b: -(b.advantages * b.log_p.sum(1)).mean()),
+        N_("the mean over all actions is taken, expected the actions taken"): (
             lambda b: -(b.advantages[:, None] * b.log_p).mean()
         ),
-        "the log-probability of the likeliest action stands for that of the action taken": (
+        N_("the log-probability of the likeliest action stands for that of the action taken"): (
             lambda b: -(b.advantages * b.log_p.max(1).values).mean()
         ),
-        "probabilities stand for log-probabilities: take their logarithm": lambda b: (
+        N_("probabilities stand for log-probabilities: take their logarithm"): lambda b: (
             -(b.advantages * b.taken.exp()).mean()
         ),
-        "the logit of the action stands for its log-probability": lambda b: (
+        N_("the logit of the action stands for its log-probability"): lambda b: (
             -(b.advantages * b.logit).mean()
         ),
-        "the ratio π / π stands for log-probabilities: right as a gradient, not as a number": (
+        N_("the ratio π / π stands for log-probabilities: right as a gradient, not as a number"): (
             lambda b: -(b.advantages * (b.taken - b.taken.detach()).exp()).mean()
         ),
     }
@@ -180,25 +185,27 @@ def _wrong_log_probs():
 
 def _wrong_value_losses():
     return {
-        "the absolute difference is taken, expected its square": lambda b: (b.v - b.t).abs().mean(),
-        "the smooth L1 (Huber) loss is taken, expected the square": lambda b: F.smooth_l1_loss(
+        N_("the absolute difference is taken, expected its square"): lambda b: (
+            (b.v - b.t).abs().mean()
+        ),
+        N_("the smooth L1 (Huber) loss is taken, expected the square"): lambda b: F.smooth_l1_loss(
             b.v, b.t
         ),
-        "the mean is squared, expected the mean of the squares": lambda b: (
+        N_("the mean is squared, expected the mean of the squares"): lambda b: (
             (b.v - b.t).mean().square()
         ),
-        "the root of the mean square is taken, expected the mean square": lambda b: (
+        N_("the root of the mean square is taken, expected the mean square"): lambda b: (
             (b.v - b.t).square().mean().sqrt()
         ),
-        "the difference is not squared": lambda b: (b.v - b.t).mean(),
-        "the difference, targets − values, is not squared": lambda b: (b.t - b.v).mean(),
-        "values and targets are broadcast to [N, N]: [N] against [N, 1]": lambda b: (
+        N_("the difference is not squared"): lambda b: (b.v - b.t).mean(),
+        N_("the difference, targets − values, is not squared"): lambda b: (b.t - b.v).mean(),
+        N_("values and targets are broadcast to [N, N]: [N] against [N, 1]"): lambda b: (
             (b.v[:, None] - b.t).square().mean()
         ),
-        "values are compared with the rewards, expected the targets": lambda b: (
+        N_("values are compared with the rewards, expected the targets"): lambda b: (
             (b.v - b.r).square().mean()
         ),
-        "values are not compared with anything: subtract the targets": lambda b: (
+        N_("values are not compared with anything: subtract the targets"): lambda b: (
             b.v.square().mean()
         ),
     }
@@ -206,25 +213,27 @@ def _wrong_value_losses():
 
 def _wrong_entropies():
     return {
-        "it is that of the actions taken only, −log π(a), which has no effect in expectation: take "
-        "−Σ π log π over all actions": lambda b: -b.taken.mean(),
-        "it is −π(a) log π(a) of the actions taken only: sum over all actions": lambda b: (
+        N_(
+            "it is that of the actions taken only, −log π(a), which has no effect in expectation: "
+            "take −Σ π log π over all actions"
+        ): lambda b: -b.taken.mean(),
+        N_("it is −π(a) log π(a) of the actions taken only: sum over all actions"): lambda b: (
             -(b.taken.exp() * b.taken).mean()
         ),
-        "logits stand for log π in −Σ π log π": lambda b: -(b.p * b.z).sum(1).mean(),
-        "log π is not weighted with π": lambda b: -b.log_p.sum(1).mean(),
-        "log π is not weighted with π, and the mean is over the actions too": lambda b: (
+        N_("logits stand for log π in −Σ π log π"): lambda b: -(b.p * b.z).sum(1).mean(),
+        N_("log π is not weighted with π"): lambda b: -b.log_p.sum(1).mean(),
+        N_("log π is not weighted with π, and the mean is over the actions too"): lambda b: (
             -b.log_p.mean()
         ),
-        "the softmax runs over the wrong axis: over actions, the last one": lambda b: (
+        N_("the softmax runs over the wrong axis: over actions, the last one"): lambda b: (
             -(b.z.softmax(0) * b.z.log_softmax(0)).sum(1).mean()
         ),
-        "its exponential is taken": lambda b: (-(b.p * b.log_p).sum(1)).exp().mean(),
-        "it is the distance from equally likely actions": lambda b: (
+        N_("its exponential is taken"): lambda b: (-(b.p * b.log_p).sum(1)).exp().mean(),
+        N_("it is the distance from equally likely actions"): lambda b: (
             (b.p * (b.log_p + np.log(b.p.shape[1]))).sum(1).mean()
         ),
-        "−Σ π² stands for −Σ π log π": lambda b: -b.p.square().sum(1).mean(),
-        "−Σ p log p is taken of the logits, not of probabilities": lambda b: (
+        N_("−Σ π² stands for −Σ π log π"): lambda b: -b.p.square().sum(1).mean(),
+        N_("−Σ p log p is taken of the logits, not of probabilities"): lambda b: (
             -(b.z * b.log_p).sum(1).mean()
         ),
     }

@@ -1,0 +1,1 @@
+"""The autograder that runs on Gradescope: all that its .zip holds beside the kit."""

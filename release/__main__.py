@@ -27,13 +27,16 @@ def main(arguments=None):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--language", metavar="LANGUAGE", help="of the kit; that of assignment.json by default"
+    )
     options = parser.parse_args(arguments)
     try:
         if changed := bring_up_to_date(ROOT):
             print(f"written anew, as assignment.json says: {', '.join(changed)}")
         with tempfile.TemporaryDirectory() as draft:
-            _prove(build(draft)[0])
-        folder, archive = build(options.out)
+            _prove(build(draft, language=options.language)[0])
+        folder, archive = build(options.out, language=options.language)
     except (ReleaseError, AssignmentError) as e:
         print(f"release: {e}", file=sys.stderr)
         return 1

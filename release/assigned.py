@@ -1,13 +1,17 @@
 """Writes what `assignment.json` says into the texts that say it, and into nbgrader's fields."""
 
+import json
 from pathlib import Path
 
 import nbformat
 
+from benchmarks import games
 from benchmarks.report import filled, table
+from languages import N_
 from lesson.assignment import read_assignment, title
+from lesson.games import EXPECT, REFERENCE
 
-__all__ = ["GRADED", "bring_up_to_date", "texts"]
+__all__ = ["GRADED", "bring_up_to_date", "in_words", "texts"]
 
 NOTEBOOK = "a2c_assignment.ipynb"
 READMES = ("README.md", "release/students.md")
@@ -19,14 +23,27 @@ GRADED = {  # task: the cell that nbgrader gives its points for
     "A2C": "a2c-check",
     "comments": "curves-comments",
 }
-PROMISE = """{heading}
-
-In this notebook you build **A2C** (Advantage Actor-Critic), an algorithm of deep reinforcement
-learning, from five small classes, and train it on the Atari game {title}. The agent sees only the
-pixels of the screen."""
-COURSE = """- *Deadline:* {deadline}
+HEADING = N_("# Advantage Actor-Critic plays {title}")
+PROMISE = N_(
+    "In this notebook you build **A2C** (Advantage Actor-Critic), an algorithm of deep "
+    "reinforcement\nlearning, from five small classes, and train it on the Atari game {title}. The "
+    "agent sees only the\npixels of the screen."
+)
+COURSE = N_("""- *Deadline:* {deadline}
 - *Hand in:* {hand_in}
-- *Questions:* {ask}"""
+- *Questions:* {ask}""")
+CURVE = N_(
+    "The curve of a run of Space Invaders, for 10 million agent steps, with the settings that you "
+    "find in the notebook:"
+)
+ANOTHER_GAME = N_(
+    "Your game is {title}: its scores and its curve are others than those of Space Invaders."
+)
+UNSET = (  # what `assignment.json` says until an instructor says more
+    N_("the date that your course names"),
+    N_("where your course collects work"),
+    N_("the teachers of your course"),
+)
 
 
 def bring_up_to_date(root):
@@ -53,21 +70,47 @@ def bring_up_to_date(root):
     return changed
 
 
-def texts(assignment):
-    """Returns the blocks of Markdown that depend on an Assignment, {name: text}."""
-    heading = f"# Advantage Actor-Critic plays {title(assignment.game)}"
+def texts(assignment, say=str):
+    """Returns the blocks of Markdown that depend on an Assignment, {name: text}.
+
+    Args:
+        assignment: The Assignment.
+        say: Translates a message.
+    """
+    named = dict(title=title(assignment.game))
+    heading, told = say(HEADING).format(**named), in_words(assignment, say)
     return {
         "heading": heading,
-        "promise": PROMISE.format(heading=heading, title=title(assignment.game)),
-        "marks": _marks(assignment.marks),
-        "course": COURSE.format(**assignment._asdict()),
+        "promise": heading + "\n\n" + say(PROMISE).format(**named),
+        "marks": _marks(assignment.marks, say),
+        "course": say(COURSE).format(**told._asdict()),
+        "your-game": (own := _another_game(assignment.game, say)),
+        "other-games": games.students_table(json.loads(games.FIGURES.read_text()), say),
+        "expected": f"{own}\n\n{say(CURVE)}".strip(),
     }
 
 
-def _marks(marks):
-    rows = [(f"at least {score}", f"{points:g}") for score, points in reversed(marks.items())]
-    rows.append((f"below {min(marks)}", "the grader decides"))
-    return table(["your `reward_mean_100`", "points"], rows)
+def _another_game(game, say):
+    """Says what to expect of a game that the reference run did not play, "" of that one."""
+    if game == REFERENCE:
+        return ""
+    told = say(ANOTHER_GAME).format(title=title(game))
+    return f"{told} {say(EXPECT[game])}" if game in EXPECT else told
+
+
+def in_words(assignment, say):
+    """Returns an Assignment whose texts are translated where nobody has set them."""
+    told = {key: getattr(assignment, key) for key in ("deadline", "hand_in", "ask")}
+    return assignment._replace(**{key: say(x) if x in UNSET else x for key, x in told.items()})
+
+
+def _marks(marks, say):
+    rows = [
+        (say(N_("at least {score}")).format(score=score), f"{points:g}")
+        for score, points in reversed(marks.items())
+    ]
+    rows.append((say(N_("below {score}")).format(score=min(marks)), say(N_("the grader decides"))))
+    return table([say(N_("your `reward_mean_100`")), say(N_("points"))], rows)
 
 
 def _notebook(path, told, points):

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import nbformat
 
+from lesson.assignment import parse_assignment
 from release import ReleaseError
 from release.fit import problems
 from release.students import make_students_notebook
+from release.translated import translated
 
 __all__ = ["ALLOWED", "build"]
 
@@ -19,26 +21,28 @@ NOTEBOOK = "a2c_assignment.ipynb"
 MANIFEST = "manifest.json"
 ALLOWED = [  # beside the notebook and the students' README; paths or patterns below ROOT
     *("LICENSE", "requirements.txt", "assignment.json", "atari_wrappers.py", "env_batch.py"),
-    *("runners.py", "training/*.py", "lesson/*.py", "lesson/reference_run.json"),
-    *("tests/__init__.py", "tests/checks/*.py", "tests/checks/expected.npz", "grading/*.py"),
+    *("runners.py", "training/*.py", "lesson/*.py", "lesson/*.json"),
+    *("languages/__init__.py", "tests/__init__.py", "tests/checks/*.py"),
+    *("tests/checks/expected.npz", "grading/*.py"),
     "grading/requirements.txt",
     "img/reference/curve.png",
 ]
 LARGEST = 1_000_000  # bytes of the .zip
 
 
-def build(out, root=ROOT):
+def build(out, root=ROOT, language=None):
     """Writes the kit into a folder, and beside it as a .zip; returns the paths of both.
 
     Args:
         out: A folder; a kit that is there already is replaced.
         root: Where the solved notebook and the kit are.
+        language: Of the kit; that of `assignment.json` by default.
 
     Raises:
         ReleaseError: If something would be released that must not be, or something else lies where
             the kit goes; nothing is written then.
     """
-    files = _collect(Path(root))
+    files = _collect(Path(root), language)
     manifest = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     version = hashlib.sha256(json.dumps(manifest).encode()).hexdigest()[:12]
     text = json.dumps({"version": version, "files": manifest}, indent=1) + "\n"
@@ -54,13 +58,15 @@ def build(out, root=ROOT):
     return folder, archive
 
 
-def _collect(root):
+def _collect(root, language):
     """Returns {name: bytes} of all files of the kit, in order, once they are fit to be released."""
     solved = nbformat.read(root / NOTEBOOK, as_version=4)
     files = {path.relative_to(root).as_posix(): path.read_bytes() for path in _allowed(root)}
     files["README.md"] = (root / "release" / "students.md").read_bytes()
     students = make_students_notebook(solved)
     files[NOTEBOOK] = (nbformat.writes(students) + "\n").encode()
+    assignment = parse_assignment(files["assignment.json"].decode(), "assignment.json")
+    files = translated(files, language or assignment.language)
     if found := problems(files, NOTEBOOK, solved):
         raise ReleaseError("nothing was released:\n" + "\n".join(found))
     return dict(sorted(files.items()))

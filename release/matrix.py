@@ -57,7 +57,7 @@ def upload():
     "google/colab/_message.py": """
 import json, pathlib
 
-def blocking_request(name):
+def blocking_request(name, timeout_sec=5):
     return {{"ipynb": json.loads(pathlib.Path({notebook!r}).read_text(encoding="utf-8"))}}
 """,
 }

@@ -5,13 +5,14 @@ import io
 
 import numpy as np
 
+from languages import _
 from tests.checks.batches import SCALES, draw_batch, make_batch
 from tests.checks.chain import judge_chain, observe_chain
 from tests.checks.errors import CheckError, blaming, pass_or_raise
 from tests.checks.expected import RELEASED_SEEDS, read_expected
 from tests.checks.losses import judge_loss, judge_terms, only_apart, right_rows
 from tests.checks.merge import check_merge
-from tests.checks.observing import exactly, quietly, require_together, transform_named
+from tests.checks.observing import exactly, quietly, require_together, same, transform_named
 from tests.checks.policy import check_policy
 from tests.checks.updating import (
     APART,
@@ -111,13 +112,22 @@ def _describe(model, policy, runner, optimizer, a2c):
 
 
 def _losses(a2c, batch):
-    """Returns each loss of a batch, and its gradient with respect to the recorded numbers."""
+    """Returns each loss of a batch, its gradient to the recorded numbers, and what it changes."""
     seen = {}
     with batch.network.standing_in():
         for name in LOSSES:
-            loss = getattr(a2c, name)(batch.trajectory())
+            trajectory, before = batch.trajectory(), batch.trajectory()
+            loss = getattr(a2c, name)(trajectory)
             seen[name], seen[f"gradient/{name}"] = number(loss), batch.numbers.gradient_of(loss)
+            seen[f"changed/{name}"] = np.array(_changed(before, trajectory), dtype=str)
     return seen
+
+
+def _changed(before, after):
+    """Names the entries that a loss changed, as far as they can be compared."""
+    with contextlib.suppress(Exception):
+        return [key for key, x in before.items() if not same(x, after.get(key))]
+    return []
 
 
 def _update(a2c, optimizer, batch):
@@ -159,7 +169,8 @@ def _judge_updates(seen, expected, rows, coefficients):
     updates, before = [_strip(seen, f"{k}/") for k in range(len(rows))], None
     for k, (one, rights) in enumerate(zip(updates, rows, strict=True)):
         if mistake := judge_update(one, expected, k, rights, coefficients, before):
-            return mistake if k == 0 else f"update {k + 1} of three in a row: {mistake}"
+            told = _("update {k} of three in a row: {mistake}")
+            return mistake if k == 0 else told.format(k=k + 1, mistake=mistake)
         before = one
     triples = enumerate(zip(updates, rows, strict=True))
     found = [judge_returned(one, expected, k, rights, coefficients) for k, (one, rights) in triples]
@@ -169,23 +180,31 @@ def _judge_updates(seen, expected, rows, coefficients):
 def _judge_made(seen, settings):
     """Returns what optimizer, runner or A2C were made with that is not in the settings."""
     if str(seen["optimizer/kind"]) != "RMSprop":
-        return f"the optimizer is {seen['optimizer/kind']}, expected torch.optim.RMSprop"
+        told = _("the optimizer is {kind}, expected torch.optim.RMSprop")
+        return told.format(kind=seen["optimizer/kind"])
     if seen["optimizer/missing"] or seen["optimizer/foreign"]:
-        return (
-            f"the optimizer lacks {seen['optimizer/missing']} of the model's tensors and holds "
-            f"{seen['optimizer/foreign']} of others: give it model.parameters()"
-        )
+        return _(
+            "the optimizer lacks {missing} of the model's tensors and holds {foreign} of others: "
+            "give it model.parameters()"
+        ).format(missing=seen["optimizer/missing"], foreign=seen["optimizer/foreign"])
     if not seen["runner/policy"]:
-        return "the runner plays with another policy than `policy`: run its cell again"
+        return _("the runner plays with another policy than `policy`: run its cell again")
     transforms = list(map(str, seen["runner/transforms"]))
     if transforms != TRANSFORMS:
-        return f"the runner's transforms are {transforms}, expected {TRANSFORMS}, in this order"
+        told = _("the runner's transforms are {transforms}, expected {expected}, in this order")
+        return told.format(transforms=transforms, expected=TRANSFORMS)
+    return _judge_settings(seen, settings)
+
+
+def _judge_settings(seen, settings):
+    """Returns which number of the optimizer or the runner is not in the settings, or None."""
     wanted = {f"optimizer/{name}": settings[name] for name in ("lr", "alpha", "eps")}
     wanted |= {f"optimizer/{name}": 0 for name in ("momentum", "weight_decay", "centered")}
     wanted |= {f"runner/{name}": settings[name] for name in ("nsteps", "nenvs")}
     for name, right in wanted.items():
         got = float(seen.get(name, right))
         if abs(got - right) > 1e-6 * abs(right):
-            who, what = name.split("/")
-            return f"{what} of the {who} is {got:g}, expected {right:g}, as the settings say"
+            owner, setting = name.split("/")
+            told = _("{setting} of the {owner} is {got:g}, expected {right:g}, as the settings say")
+            return told.format(setting=setting, owner=owner, got=got, right=right)
     return None

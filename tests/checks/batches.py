@@ -31,17 +31,18 @@ class Batch(NamedTuple):
     entries: dict  # all that hangs on no number, and what the policy adds
 
     def trajectory(self):
-        """Returns the merged trajectory, N = T·B rows a key."""
+        """Returns the merged trajectory, N = T·B rows a key, new tensors each time."""
         root, (rows, columns) = self.numbers.root, self.numbers.root.shape
         n_actions = (columns - 1) // 2
-        log_p = root[:, n_actions + 1 :]
+        parts = root.split([n_actions, 1, n_actions], 1)
+        logits, values, log_p = (part.clone() for part in parts)
         taken = log_p[torch.arange(rows), torch.as_tensor(self.recorded.actions.ravel())]
         shapes = {0: taken, 1: taken[:, None], n_actions: log_p}
         return {
             **self.entries,
-            "logits": root[:, :n_actions],
-            "values": root[:, n_actions],
-            "value_targets": torch.as_tensor(self.targets).to(root),
+            "logits": logits,
+            "values": values[:, 0],
+            "value_targets": torch.tensor(self.targets).to(root),
             **{key: shapes[columns] for key, columns in self.log_probs.items()},
             "state": _state(self.recorded),
         }

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from languages import N_, _
 from tests.checks.batches import act_as_recorded
 from tests.checks.coupled import Coupled
 from tests.checks.draws import LIKELY, draw_trajectory
@@ -32,7 +33,7 @@ def observe_chain(model, policy, runner, optimizer, a2c, n_actions, seed):
         the recorded actions, which its own check tells.
     """
     recorded = draw_chain(seed, n_actions)
-    with blaming("A2C, with the other four tasks,"), exactly("A2C"), quietly(model):
+    with blaming(_("A2C, with the other four tasks,")), exactly("A2C"), quietly(model):
         with restoring(model, optimizer, a2c):
             numbers = Coupled(model, recorded.outputs)
             network = RecordedModel(model, recorded.pictures, numbers.root)
@@ -40,7 +41,7 @@ def observe_chain(model, policy, runner, optimizer, a2c, n_actions, seed):
                 trajectory = _play(model, policy, recorded)
                 if trajectory is None:
                     return {}
-                with calling(model, "a transform", "ComputeValueTargets(policy)"):
+                with calling(model, N_("a transform"), "ComputeValueTargets(policy)"):
                     for transform in runner.transforms:
                         transform(trajectory)
             named = {**trajectory, "log_probs": trajectory.get(log_probs_key(trajectory))}
@@ -51,7 +52,7 @@ def observe_chain(model, policy, runner, optimizer, a2c, n_actions, seed):
 
 def _play(model, policy, recorded):
     """Returns the trajectory that a runner would collect, None if it cannot be played."""
-    with calling(model, "the policy", "Policy(model)"):
+    with calling(model, N_("the policy"), "Policy(model)"):
         pairs = zip(recorded.observations, recorded.actions, strict=True)
         steps = [act_as_recorded(policy, *pair) for pair in pairs]
     if None in steps:
@@ -74,7 +75,8 @@ def judge_chain(seen, expected, n_actions, seed, settings):
     right = {name: evaluate(expected[f"chain/{name}"], settings["gamma"]) for name in parts}
     mistake = _judge_rows(seen, right["targets"], draw_chain(seed, n_actions))
     mistake = mistake or _judge_gradient(seen, right, n_actions, settings)
-    return f"each task passes alone, but together {mistake}" if mistake else None
+    together = _("each task passes alone, but together {mistake}")
+    return together.format(mistake=mistake) if mistake else None
 
 
 def _judge_rows(seen, targets, recorded):
@@ -86,11 +88,10 @@ def _judge_rows(seen, targets, recorded):
     }
     for key, right in wanted.items():
         if not close(_centred(seen[key]), _centred(right)):
-            shapes = f"{list(seen[key].shape)}, expected {list(right.shape)}"
-            return (
-                f"{key} come out of the transforms in another form (shape {shapes}) or with other "
-                "numbers: first ComputeValueTargets, then MergeTimeBatch"
-            )
+            return _(
+                "{key} come out of the transforms in another form (shape {shape}, expected "
+                "{expected}) or with other numbers: first ComputeValueTargets, then MergeTimeBatch"
+            ).format(key=key, shape=list(seen[key].shape), expected=list(right.shape))
     return None
 
 
@@ -109,7 +110,7 @@ def _judge_gradient(seen, rights, n_actions, settings):
         if equal and 0 < factor and not seen["arrived"][RESETS.size :].any():
             return None
     at = np.abs(got - right).argmax()
-    return (
-        f"the gradient at optimizer.step() is not that of loss: one of its numbers is "
-        f"{got[at]:.3g}, expected {right[at]:.3g}"
-    )
+    return _(
+        "the gradient at optimizer.step() is not that of loss: one of its numbers is {got:.3g}, "
+        "expected {right:.3g}"
+    ).format(got=got[at], right=right[at])

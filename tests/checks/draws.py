@@ -4,11 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from languages import N_
+
 __all__ = [
     "LAYERS",
     "LIKELY",
     "MOST_ACTIONS",
+    "POLICY_HEAD",
     "Recorded",
+    "VALUE_HEAD",
     "draw_pictures",
     "draw_targets",
     "draw_trajectory",
@@ -20,13 +24,14 @@ __all__ = [
 MOST_ACTIONS = 18  # of any Atari game; a game with fewer uses the first rows of the policy head
 LIKELY = 3  # actions that a recorded policy takes: every game has as many
 RULED_OUT = -30.0  # logit of all others, whose number then changes nothing
+POLICY_HEAD, VALUE_HEAD = N_("policy head"), N_("value head")
 LAYERS = {  # name: shape of the weights, in the order of the network
-    "first convolution": (32, 4, 8, 8),
-    "second convolution": (64, 32, 4, 4),
-    "third convolution": (64, 64, 3, 3),
-    "hidden layer": (512, 3136),
-    "policy head": (MOST_ACTIONS, 512),
-    "value head": (1, 512),
+    N_("first convolution"): (32, 4, 8, 8),
+    N_("second convolution"): (64, 32, 4, 4),
+    N_("third convolution"): (64, 64, 3, 3),
+    N_("hidden layer"): (512, 3136),
+    POLICY_HEAD: (MOST_ACTIONS, 512),
+    VALUE_HEAD: (1, 512),
 }
 
 

@@ -6,6 +6,7 @@ LIKELY actions and the values, N rows of LIKELY + 1.
 
 import numpy as np
 
+from languages import N_, _
 from tests.checks.draws import LIKELY
 from tests.checks.freedoms import CLOSE, close
 
@@ -22,9 +23,9 @@ __all__ = [
 
 TERMS = ("policy_loss", "value_loss", "entropy")
 SIGNS = {
-    "policy_loss": "minus the mean of advantage · log_prob",
-    "value_loss": "a mean of squares is never negative",
-    "entropy": "−Σ π log π is never negative",
+    "policy_loss": N_("minus the mean of advantage · log_prob"),
+    "value_loss": N_("a mean of squares is never negative"),
+    "entropy": N_("−Σ π log π is never negative"),
 }
 
 
@@ -77,8 +78,15 @@ def _row_of(seen, name, probabilities):
     """Returns the row of a loss, and what is wrong with its form."""
     value = seen[name]
     if value.size != 1 or not np.isfinite(value).all():
-        what = f"numbers of the shape {list(value.shape)}" if value.size > 1 else "no number"
-        return None, f"{name} returns {what}: return one number, a tensor with its graph"
+        told = (
+            _(
+                "{loss} returns numbers of the shape {shape}: return one number, a tensor with "
+                "its graph"
+            )
+            if value.size > 1
+            else _("{loss} returns no number: return one number, a tensor with its graph")
+        )
+        return None, told.format(loss=name, shape=list(value.shape))
     gradient, rest = effective(seen[f"gradient/{name}"], probabilities)
     return np.append(value, gradient), rest
 
@@ -103,24 +111,35 @@ def _name(name, row, rights, expected, n_actions, settings):
     """Names the mistake that explains a term wholly, or says what differs."""
     right = rights[name]
     if not row[1:].any():
-        worth = "its value is right" if _near(row[0], right[0]) else f"it is {row[0]:.4g}"
-        return (
-            f"{worth}, but no gradient comes back from it: part of it is detached, under no_grad, "
-            "or a plain number"
-        )
+        return _name_cut(row, right)
     wrong = {"": right, **_mistakes(name, expected, n_actions)}
     for mistake, other in wrong.items():
         if mistake and same_row(row, other):
-            return mistake
+            return _(mistake)
     for mistake, other in wrong.items():
         (factor,), equal = fit(row, [other])
         if equal and abs(factor) > 1e-6:
             times = _name_factor(name, factor, len(right) // (LIKELY + 1), n_actions, settings)
-            return f"{mistake}; and {times}" if mistake else times
+            both = _("{mistake}; and {another}")
+            return both.format(mistake=_(mistake), another=times) if mistake else times
     factors, equal = fit(row, list(rights.values()))
     if equal:
-        return f"it is {sum_of(factors)}, expected {name} alone: loss puts the terms together"
+        told = _("it is {sum}, expected {term} alone: loss puts the terms together")
+        return told.format(sum=sum_of(factors), term=name)
     return _difference(row, right)
+
+
+def _name_cut(row, right):
+    """Says that a term has no gradient, and whether its value is right."""
+    if _near(row[0], right[0]):
+        return _(
+            "its value is right, but no gradient comes back from it: part of it is detached, under "
+            "no_grad, or a plain number"
+        )
+    return _(
+        "it is {got:.4g}, but no gradient comes back from it: part of it is detached, under "
+        "no_grad, or a plain number"
+    ).format(got=row[0])
 
 
 def _mistakes(name, expected, n_actions):
@@ -134,18 +153,21 @@ def _name_factor(name, factor, rows, n_actions, settings):
     """Says what a factor before a term means."""
     c, beta = settings["value_loss_coef"], settings["entropy_coef"]
     known = {
-        -1: f"it has the wrong sign: {SIGNS[name]}",
-        rows: f"it is summed over the batch: take the mean over the N = {rows} rows",
-        -rows: f"it is summed over the batch, with the wrong sign: {SIGNS[name]}",
-        1 / n_actions: "the mean is taken over the actions too: sum over them, mean over the rows",
-        c: "value_loss_coef is in it already: it belongs into loss alone",
-        beta: "entropy_coef is in it already: it belongs into loss alone",
-        1 / np.log(2): "the logarithm has the base 2, expected the natural one",
+        -1: _("it has the wrong sign: {why}"),
+        rows: _("it is summed over the batch: take the mean over the N = {rows} rows"),
+        -rows: _("it is summed over the batch, with the wrong sign: {why}"),
+        1 / n_actions: _(
+            "the mean is taken over the actions too: sum over them, mean over the rows"
+        ),
+        c: _("value_loss_coef is in it already: it belongs into loss alone"),
+        beta: _("entropy_coef is in it already: it belongs into loss alone"),
+        1 / np.log(2): _("the logarithm has the base 2, expected the natural one"),
     }
     for value, message in known.items():
         if abs(factor / value - 1) < CLOSE:
-            return message
-    return f"it is {factor:.4g} times what it should be (rows: {rows}, actions: {n_actions})"
+            return message.format(why=_(SIGNS[name]), rows=rows)
+    told = _("it is {factor:.4g} times what it should be (rows: {rows}, actions: {actions})")
+    return told.format(factor=factor, rows=rows, actions=n_actions)
 
 
 def sum_of(factors):
@@ -157,14 +179,23 @@ def sum_of(factors):
 def _difference(row, right):
     """Says where a loss differs from the right one."""
     if close(row[1:], right[1:]):
-        return f"it is {row[0]:.4g}, expected {right[0]:.4g}, though its gradient is right"
+        told = _("it is {got:.4g}, expected {right:.4g}, though its gradient is right")
+        return told.format(got=row[0], right=right[0])
     got, expected = row[1:].reshape(-1, LIKELY + 1), right[1:].reshape(-1, LIKELY + 1)
     at, column = np.unravel_index(np.abs(got - expected).argmax(), got.shape)
-    entry = "values" if column == LIKELY else f"logits of action {column}"
-    return (
-        f"it is {row[0]:.4g}, expected {right[0]:.4g}; its gradient in row {at} with respect to "
-        f"the {entry} is {got[at, column]:.4g}, expected {expected[at, column]:.4g}"
+    told = (
+        _(
+            "it is {got:.4g}, expected {right:.4g}; its gradient in row {row} with respect to the "
+            "values is {slope:.4g}, expected {right_slope:.4g}"
+        )
+        if column == LIKELY
+        else _(
+            "it is {got:.4g}, expected {right:.4g}; its gradient in row {row} with respect to the "
+            "logits of action {action} is {slope:.4g}, expected {right_slope:.4g}"
+        )
     )
+    slopes = {"slope": got[at, column], "right_slope": expected[at, column]}
+    return told.format(got=row[0], right=right[0], row=at, action=column, **slopes)
 
 
 def judge_loss(seen, expected, rights, coefficients):
@@ -185,7 +216,7 @@ def judge_loss(seen, expected, rights, coefficients):
             continue
         got, equal = fit(row, list(rights.values()))
         if not equal:
-            return f"loss: {_name_lost(row, right, rights)}"
+            return _name_changed(one) or f"loss: {_name_lost(row, right, rights)}"
         factors[k] = got, signed(made)
     if not factors:
         return None
@@ -197,22 +228,32 @@ def only_apart(mistake):
     """Says that a mistake shows only where coefficients are changed."""
     if mistake is None:
         return None
-    return (
-        f"{mistake}. All is right with your settings, and wrong with others: in place of numbers "
+    return _(
+        "{mistake}. All is right with your settings, and wrong with others: in place of numbers "
         "write self.value_loss_coef, self.entropy_coef and self.max_grad_norm"
-    )
+    ).format(mistake=mistake)
+
+
+def _name_changed(seen):
+    """Says which term changes the trajectory, so that the others are lost with it in the loss."""
+    for name in TERMS:
+        for key in map(str, seen.get(f"changed/{name}", ())):
+            told = _("the {key} of the trajectory are overwritten or changed: work on a copy")
+            return f"{name}: {told.format(key=key)}"
+    return None
 
 
 def _name_lost(row, right, rights):
     """Names the term whose gradient is lost in the loss, or says what differs."""
     if not row[1:].any():
-        return (
+        return _(
             "no gradient comes back from it: add the terms as tensors, without item() or detach()"
         )
     factors, equal = fit(row[1:], [row[1:] for row in rights.values()])
     if equal and np.isclose(factors, 0, atol=1e-4).any():
         lost = TERMS[int(np.abs(factors).argmin())]
-        return f"no gradient comes back from {lost}: add it as a tensor, not as a number"
+        told = _("no gradient comes back from {term}: add it as a tensor, not as a number")
+        return told.format(term=lost)
     return _difference(row, right)
 
 
@@ -223,21 +264,26 @@ def _name_coefficients(factors):
         factors: Pairs of what was got and what was wanted; a name must fit all of them.
     """
     if all(np.allclose(got[1:], [-wanted[2], -wanted[1]], 1e-2) for got, wanted in factors):
-        return "value_loss_coef and entropy_coef are exchanged"
+        return _("value_loss_coef and entropy_coef are exchanged")
     got, wanted = factors[0]
     at = int((np.abs(got - wanted) > 0.02 * np.abs(wanted) + 1e-4).argmax())
     name, coefficient = TERMS[at], ("1", "value_loss_coef", "entropy_coef")[at]
-    bonus = ": it is a bonus, subtracted from the loss" if name == "entropy" else ""
+    sign = (
+        _("{term} has the wrong sign: it is a bonus, subtracted from the loss")
+        if name == "entropy"
+        else _("{term} has the wrong sign")
+    )
     known = {
-        f"{name} is left out": lambda right: 0.0,
-        f"{name} has the wrong sign{bonus}": lambda right: -right,
-        f"{coefficient} is ignored: {name} counts as it is": np.sign,
-        f"{coefficient} is squared: multiply with it once": lambda right: right * abs(right),
+        _("{term} is left out"): lambda right: 0.0,
+        sign: lambda right: -right,
+        _("{coefficient} is ignored: {term} counts as it is"): np.sign,
+        _("{coefficient} is squared: multiply with it once"): lambda right: right * abs(right),
     }
     for message, wrong in known.items():
         if all(_is_factor(one[at], wrong(other[at])) for one, other in factors):
-            return message
-    return f"{name} counts {got[at]:.4g} times, expected {wanted[at]:.4g}"
+            return message.format(term=name, coefficient=coefficient)
+    told = _("{term} counts {got:.4g} times, expected {wanted:.4g}")
+    return told.format(term=name, got=got[at], wanted=wanted[at])
 
 
 def _is_factor(got, wrong):

@@ -3,11 +3,12 @@
 import numpy as np
 import torch
 
+from languages import _
 from tests.checks.draws import draw_trajectory
 from tests.checks.errors import CheckError, blaming, pass_or_raise
 from tests.checks.expected import RELEASED_SEEDS
 from tests.checks.freedoms import close
-from tests.checks.observing import array, array_or_none, exactly
+from tests.checks.observing import array, array_or_none, exactly, kind_in_words
 from tests.checks.stand_ins import as_leaf
 from tests.checks.value_targets import transform_of_targets
 
@@ -49,7 +50,8 @@ def observe_merge(model, policy, transforms, seed):
     """Calls all transforms but that of Task 3 on recorded trajectories."""
     merging = [x for x in transforms if x is not transform_of_targets(transforms)]
     if not merging:
-        raise CheckError(f"{TASK}: there is no second transform, hand {TASK}() over")
+        told = _("{task}: there is no second transform, hand `{task}()` over")
+        raise CheckError(told.format(task=TASK))
     seen = {}
     with exactly(TASK):
         for case in range(len(CASES)):
@@ -89,9 +91,8 @@ def _merge(transform, trajectory):
         return transform(trajectory)
     except Exception:
         transform(lists)
-        raise CheckError(
-            f"{TASK}: it fails at `state`, which is no list: leave it as it is"
-        ) from None
+        told = _("{task}: it fails at `state`, which is no list: leave it as it is")
+        raise CheckError(told.format(task=TASK)) from None
 
 
 def _is_same_state(got, latest, state):
@@ -102,10 +103,10 @@ def _is_same_state(got, latest, state):
 
 def _describe(key, rows, root, seed):
     """Returns kind, numbers and, where there is a graph, the gradient of an entry."""
-    kinds = {torch.Tensor: "tensor", np.ndarray: "NumPy array", list: "list", tuple: "tuple"}
+    kinds = {torch.Tensor: "tensor", np.ndarray: "array", list: "list", tuple: "tuple"}
     kind = next((name for cls, name in kinds.items() if isinstance(rows, cls)), type(rows).__name__)
     seen = {f"kind/{key}": np.array(kind)}
-    if kind in ("tensor", "NumPy array"):
+    if kind in ("tensor", "array"):
         whole = not rows.is_floating_point() if kind == "tensor" else rows.dtype.kind in "iub"
         seen[f"whole/{key}"], seen[key] = np.array(whole), array_or_none(rows)
         seen[key] = np.array([]) if seen[key] is None else seen[key]
@@ -127,21 +128,22 @@ def judge_merge(seen, seed):
     """Returns what is wrong with merging, or None; all arguments are plain arrays."""
     for case, (steps, nenvs) in enumerate(CASES):
         run = {name[2:]: x for name, x in seen.items() if name.startswith(f"{case}/")}
-        numbers, _ = _draw(seed, case)
-        if "raised" in run:
-            return f"called again, on {steps} steps in {nenvs} environments: {run['raised']}"
-        mistake = (
-            _judge_lists(run)
-            or _judge_rows(run, numbers)
-            or _judge_graph(run, numbers, seed + case)
-        )
-        if not mistake and not run["whole/actions"]:
-            mistake = "actions are no whole numbers any more: keep their type"
+        numbers, _latest = _draw(seed, case)
+        raised = str(run.get("raised", ""))
+        mistake = raised or _judge_run(run, numbers, seed + case)
         if mistake and case:
-            return f"called again, on {steps} steps in {nenvs} environments: {mistake}"
+            told = _("called again, on {steps} steps in {nenvs} environments: {mistake}")
+            return told.format(steps=steps, nenvs=nenvs, mistake=mistake)
         if mistake:
             return mistake
     return None
+
+
+def _judge_run(run, numbers, seed):
+    mistake = _judge_lists(run) or _judge_rows(run, numbers) or _judge_graph(run, numbers, seed)
+    if mistake or run["whole/actions"]:
+        return mistake
+    return _("actions are no whole numbers any more: keep their type")
 
 
 def _judge_lists(run):
@@ -149,20 +151,27 @@ def _judge_lists(run):
     kinds = {key: str(run[f"kind/{key}"]) for key in KEYS}
     left = [key for key, kind in kinds.items() if kind == "list"]
     if len(left) == len(KEYS) and run["returned"]:
-        return "it returns a new dict; change the one that is given, the runner keeps that"
+        return _("it returns a new dict; change the one that is given, the runner keeps that")
     if len(left) == len(KEYS):
-        return "it does nothing: the lists of the trajectory are as they were"
+        return _("it does nothing: the lists of the trajectory are as they were")
     if not run["state"]:
-        return "`state` is gone or changed: leave it as it is"
-    for key, kind in kinds.items():
-        if kind == "NoneType":
-            return f"{key} are gone: merge every key but `state`"
-        wanted = ("tensor", "NumPy array") if key in ARRAYS else ("tensor",)
-        if kind not in wanted:
-            named = "a list of tensors that your policy adds" if key == "of_your_own" else key
-            cat = ": torch.cat keeps tensors" if kind == "NumPy array" else ""
-            return f"what becomes of {named} is a {kind}, expected a {' or a '.join(wanted)}{cat}"
-    return None
+        return _("`state` is gone or changed: leave it as it is")
+    return next(filter(None, (_judge_kind(key, kind) for key, kind in kinds.items())), None)
+
+
+def _judge_kind(key, kind):
+    if kind == "NoneType":
+        return _("{key} are gone: merge every key but `state`").format(key=key)
+    if kind == "tensor" or (kind == "array" and key in ARRAYS):
+        return None
+    if key in ARRAYS:
+        told = _("what becomes of {key} is a {kind}, expected a tensor or a NumPy array")
+    elif kind == "array":
+        told = _("what becomes of {key} is a {kind}, expected a tensor: torch.cat keeps tensors")
+    else:
+        told = _("what becomes of {key} is a {kind}, expected a tensor")
+    named = _("a list of tensors that your policy adds") if key == "of_your_own" else key
+    return told.format(key=named, kind=kind_in_words(kind))
 
 
 def _judge_rows(run, numbers):
@@ -171,19 +180,27 @@ def _judge_rows(run, numbers):
     for key in KEYS:
         right = numbers[key].reshape(-1, *numbers[key].shape[2:])
         if run[key].shape != right.shape:
-            shapes = f"{list(run[key].shape)}, expected {list(right.shape)}"
-            return f"{key} have the shape {shapes}: T pieces [B, …] become one of T·B rows"
+            return _(
+                "{key} have the shape {shape}, expected {expected}: T pieces [B, …] become one of "
+                "T·B rows"
+            ).format(key=key, shape=list(run[key].shape), expected=list(right.shape))
         turned = numbers[key].swapaxes(0, 1).reshape(right.shape)
         order = "t·B + b" if close(run[key], right) else "none"
         order = "b·T + t" if order == "none" and close(run[key], turned) else order
         orders.setdefault(order, []).append(key)
+    return _judge_orders(orders)
+
+
+def _judge_orders(orders):
+    """Says which keys are not in the order t·B + b; takes {order: keys}."""
     if "none" in orders:
-        return f"the rows of {orders['none'][0]} are not those that were collected, in any order"
+        told = _("the rows of {key} are not those that were collected, in any order")
+        return told.format(key=orders["none"][0])
     if len(orders) > 1:
-        one, other = orders["t·B + b"][0], orders["b·T + t"][0]
-        return f"{one} are flattened in the order t·B + b, but {other} in the order b·T + t"
+        told = _("{key} are flattened in the order t·B + b, but {other} in the order b·T + t")
+        return told.format(key=orders["t·B + b"][0], other=orders["b·T + t"][0])
     if "b·T + t" in orders:
-        return "all keys are flattened in the order b·T + t, expected t·B + b: step after step"
+        return _("all keys are flattened in the order b·T + t, expected t·B + b: step after step")
     return None
 
 
@@ -192,7 +209,8 @@ def _judge_graph(run, numbers, seed):
         got = run.get(f"gradient/{key}")
         right = _weighing(seed, run[key].shape).reshape(numbers[key].shape)
         if got is None:
-            return f"{key} are cut from their graph: do not detach them, learning needs it"
+            told = _("{key} are cut from their graph: do not detach them, learning needs it")
+            return told.format(key=key)
         if not close(got, right):
-            return f"the gradient that flows back through {key} is not theirs"
+            return _("the gradient that flows back through {key} is not theirs").format(key=key)
     return None

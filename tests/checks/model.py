@@ -5,18 +5,27 @@ import contextlib
 import numpy as np
 import torch
 
-from tests.checks.draws import LAYERS, draw_pictures, draw_weighing, draw_weights, sketch
+from languages import N_, _, grouped, ngettext
+from tests.checks.draws import (
+    LAYERS,
+    POLICY_HEAD,
+    VALUE_HEAD,
+    draw_pictures,
+    draw_weighing,
+    draw_weights,
+    sketch,
+)
 from tests.checks.errors import blaming, pass_or_raise
 from tests.checks.expected import RELEASED_SEEDS, read_expected
 from tests.checks.freedoms import close
-from tests.checks.observing import array, exactly, quietly
+from tests.checks.observing import array, exactly, quietly, same_course
 
 __all__ = ["COORDINATES", "OBSERVATIONS", "WEIGHED", "check_model", "judge_model", "observe_model"]
 
 OBSERVATIONS = 6
 WEIGHED = 3  # logits that enter the sum that is differentiated: every game has as many actions
 COORDINATES = 100  # of each gradient
-UNSTEADY = (
+UNSTEADY = N_(
     "two calls on the same observations differ: layers that are made inside forward are new each "
     "time and never learn, and dropout has no place here"
 )
@@ -43,14 +52,14 @@ def observe_model(model, n_actions, seed, biases):
         biases: {"biases/policy head": [A or more], "biases/value head": [1]}, with which each
             output is negative for half of the observations.
     """
-    seen = _first_weights(model)
+    seen = _first_weights(model) | _another_width(model, n_actions)
     layers, joint = _find_layers(model, n_actions)
     seen["missing"] = np.array([name for name in LAYERS if name not in layers], dtype=str)
     if len(seen["missing"]):
         return {**seen, "repeats": np.array(_repeats(model, seed))}
     with blaming("NatureModel"), exactly("NatureModel"), quietly(model):
         drawn = draw_weights(seed)
-        for name in ("policy head", "value head"):
+        for name in (POLICY_HEAD, VALUE_HEAD):
             drawn[name] = drawn[name][0], biases[f"biases/{name}"]
         for order in range(1 + joint):  # a joint head may begin with the value
             _set_weights(layers, drawn, value_first=order == 1)
@@ -75,10 +84,19 @@ def _first_weights(model):
     }
 
 
+def _another_width(model, n_actions):
+    """Makes a network like this one for one more action; returns its logits', where it can."""
+    with contextlib.suppress(Exception), same_course(), torch.no_grad():
+        twin = type(model)(n_actions=n_actions + 1)
+        logits, _values = twin(torch.zeros(2, 4, 84, 84))
+        return {"another_width": np.array(logits.shape[1])}
+    return {}
+
+
 def _find_layers(model, n_actions):
     """Finds each layer's weights and biases by their shapes; tells if the two heads are one."""
     shapes = {name: shape for name, shape in LAYERS.items() if "head" not in name}
-    shapes["policy head"], shapes["value head"] = (n_actions, 512), (1, 512)
+    shapes[POLICY_HEAD], shapes[VALUE_HEAD] = (n_actions, 512), (1, 512)
     shapes["joint"] = (n_actions + 1, 512)
     found, vectors = {}, []
     for parameter in model.parameters():
@@ -90,9 +108,9 @@ def _find_layers(model, n_actions):
     for pair in found.values():  # biases come in the order of the weights
         at = next((k for k, bias in enumerate(vectors) if len(bias) == len(pair[0])), None)
         pair[1] = None if at is None else vectors.pop(at)
-    joint = "joint" in found and "policy head" not in found
+    joint = "joint" in found and POLICY_HEAD not in found
     if joint:
-        found["policy head"] = found["value head"] = found["joint"]
+        found[POLICY_HEAD] = found[VALUE_HEAD] = found["joint"]
     return {
         name: pair for name, pair in found.items() if name != "joint" and None not in pair
     }, joint
@@ -109,10 +127,10 @@ def _set_weights(layers, drawn, value_first):
 
 def _rows(tensor, name, layers, value_first):
     """Returns the rows that belong to a layer: all of them, unless the two heads are one."""
-    if "head" not in name or layers["policy head"] is not layers["value head"]:
+    if "head" not in name or layers[POLICY_HEAD] is not layers[VALUE_HEAD]:
         return tensor
     logits, value = (tensor[1:], tensor[:1]) if value_first else (tensor[:-1], tensor[-1:])
-    return value if name == "value head" else logits
+    return value if name == VALUE_HEAD else logits
 
 
 def _run(model, layers, n_actions, seed, order):
@@ -135,17 +153,33 @@ def _run(model, layers, n_actions, seed, order):
 
 def _form_of(out, n, n_actions):
     """Says how outputs for n observations differ from a pair of the right shapes, "" if not."""
+    if out is None:
+        return _(
+            "forward returns nothing, expected the pair logits, values: is its return missing?"
+        )
     if not isinstance(out, (tuple, list)) or len(out) != 2 or not all(map(torch.is_tensor, out)):
-        kind = f"{type(out).__name__} of {len(out)}" if hasattr(out, "__len__") else repr(out)
-        return f"forward returns a {kind}, expected the pair logits, values"
+        told = _("forward returns a {kind}, expected the pair logits, values")
+        return told.format(kind=_kind(out))
     shapes = [list(x.shape) for x in out]
     if shapes[0] == [n, n_actions] and shapes[1] in ([n], [n, 1]):
         return ""
-    swapped = ": they are in the wrong order" if shapes[1] == [n, n_actions] else ""
-    return (
-        f"for {n} observation(s) forward returns the shapes {shapes[0]} and {shapes[1]}, expected "
-        f"logits {[n, n_actions]} and values {[n, 1]}{swapped}"
+    told = ngettext(
+        "for {n} observation forward returns the shapes {first} and {second}, expected logits "
+        "{logits} and values {values}",
+        "for {n} observations forward returns the shapes {first} and {second}, expected logits "
+        "{logits} and values {values}",
+        n,
     )
+    rights = {"logits": [n, n_actions], "values": [n, 1]}
+    told = told.format(n=n, first=shapes[0], second=shapes[1], **rights)
+    swapped = shapes[1] == [n, n_actions]
+    return _("{mistake}: they are in the wrong order").format(mistake=told) if swapped else told
+
+
+def _kind(out):
+    if not hasattr(out, "__len__"):
+        return repr(out)
+    return _("{kind} of {n}").format(kind=type(out).__name__, n=len(out))
 
 
 @contextlib.contextmanager
@@ -153,8 +187,8 @@ def _inputs_of(model, layers):
     """Collects the mean input of each observation to each layer that is a module of its own."""
     seen, hooks = {}, []
     for module in model.modules():
-        for name, (weight, _) in layers.items():
-            if module._parameters.get("weight") is weight:
+        for name, pair in layers.items():
+            if module._parameters.get("weight") is pair[0]:
                 hooks.append(module.register_forward_pre_hook(_note_mean(seen, name)))
     try:
         yield seen
@@ -164,7 +198,7 @@ def _inputs_of(model, layers):
 
 
 def _note_mean(seen, name):
-    def note(_, inputs):
+    def note(module, inputs):
         seen[name] = array(inputs[0]).reshape(len(inputs[0]), -1).mean(1)
 
     return note
@@ -184,7 +218,7 @@ def _gradients(logits, values, layers, seed, value_first):
         for kind, tensor in zip(("weights", "biases"), pair, strict=True):
             gradient = by_tensor.get(id(tensor), torch.zeros_like(tensor))
             gradient = _rows(gradient, name, layers, value_first)
-            gradient = gradient[:WEIGHED] if name == "policy head" else gradient
+            gradient = gradient[:WEIGHED] if name == POLICY_HEAD else gradient
             seen[f"gradient/{name}/{kind}"] = sketch(array(gradient), COORDINATES)
     return seen
 
@@ -207,26 +241,26 @@ def judge_model(seen, expected, n_actions):
     size = N_PARAMETERS + 513 * (n_actions + 1)
     if len(seen["missing"]):
         if not seen["repeats"]:
-            return UNSTEADY
-        shapes = {**LAYERS, "policy head": (n_actions, 512)}
+            return _(UNSTEADY)
+        shapes = {**LAYERS, POLICY_HEAD: (n_actions, 512)}
         name = seen["missing"][0]
-        return (
-            f"the {name} is missing: no weights of the shape {list(shapes[name])} with biases; "
-            f"{_size(seen, size)}"
-        )
+        told = _("the {layer} is missing: no weights of the shape {shape} with biases; {size}")
+        return told.format(layer=_(name), shape=list(shapes[name]), size=_size(seen, size))
     if len(seen["frozen"]):
-        return f"{seen['frozen'][0]} is frozen (requires_grad is False): all weights must learn"
+        told = _("{weights} is frozen (requires_grad is False): all weights must learn")
+        return told.format(weights=seen["frozen"][0])
     runs = [_strip(seen, f"{order}/") for order in range(1 + ("1/form" in seen))]
     mistakes = [_judge_run(run, expected, n_actions) for run in runs]
     if None not in mistakes:
         return mistakes[0] + ("" if seen["parameters"] == size else f"; {_size(seen, size)}")
     if seen["parameters"] != size:
         return _size(seen, size)
-    return _judge_first_weights(seen)
+    return _judge_first_weights(seen) or _judge_width(seen, n_actions)
 
 
 def _size(seen, size):
-    return f"it has {seen['parameters']:,} parameters, expected {size:,}: compare with the table"
+    told = _("it has {n} parameters, expected {expected}: compare with the table")
+    return told.format(n=grouped(int(seen["parameters"])), expected=grouped(size))
 
 
 def _strip(seen, prefix):
@@ -237,7 +271,7 @@ def _judge_run(run, expected, n_actions):
     if str(run["form"]):
         return str(run["form"])
     if not close(run["logits"], run["again"]):
-        return UNSTEADY
+        return _(UNSTEADY)
     logits, values = expected["logits"][:, :n_actions], expected["values"]
     if close(run["logits"], logits) and close(run["values"], values):
         return _judge_gradients(run, expected)
@@ -249,64 +283,95 @@ def _name_function(run, expected, n_actions):
     for name, outputs in _strip(expected, "mistake/").items():
         logits, values = outputs[:, :n_actions], outputs[:, -1]
         if close(run["logits"], logits) and close(run["values"], values):
-            return name
+            return _(name)
     right, got = expected["logits"][:, :n_actions], run["logits"]
     shifted = close(got - got.mean(1, keepdims=True), right - right.mean(1, keepdims=True))
     if shifted and not close(got, right):
-        return "logits are shifted: return the policy head's output as it is, without a softmax"
+        return _("logits are shifted: return the policy head's output as it is, without a softmax")
     if close(got.sum(1), np.ones(len(got))) and (got > 0).all():
-        return "logits are probabilities: return the policy head's output, without a softmax"
-    if where := _first_difference(run, expected):
-        return where
+        return _("logits are probabilities: return the policy head's output, without a softmax")
+    return _first_difference(run, expected) or _last_difference(run, expected, n_actions)
+
+
+def _last_difference(run, expected, n_actions):
+    """Says where outputs differ most."""
     part, got, right = ("values", run["values"], expected["values"])
     if not close(run["logits"], expected["logits"][:, :n_actions]):
         part, got, right = "logits", run["logits"], expected["logits"][:, :n_actions]
     at = np.unravel_index(np.abs(got - right).argmax(), got.shape)
-    return (
-        f"with known weights, {part}{[int(k) for k in at]} is {got[at]:.4g}, expected "
-        f"{right[at]:.4g}: look at what stands between the hidden layer and this output"
-    )
+    return _(
+        "with known weights, {entry} is {got:.4g}, expected {right:.4g}: look at what stands "
+        "between the hidden layer and this output"
+    ).format(entry=f"{part}{[int(k) for k in at]}", got=got[at], right=right[at])
 
 
 def _first_difference(run, expected):
     """Says between which layers the signal first differs, if the layers are modules."""
-    before = "the observations"
+    before = None
     for name in LAYERS:
-        got = run.get(f"input/{name}")
-        if got is not None and not close(got, expected[f"input/{name}"]):
-            return (
-                f"with known weights, what reaches the {name} has the mean {got[0]:.4g}, expected "
-                f"{expected[f'input/{name}'][0]:.4g}: look at what stands between {before} and it "
-                "(stride, activation, flattening)"
+        got, right = run.get(f"input/{name}"), expected[f"input/{name}"]
+        if got is not None and not close(got, right):
+            told = (
+                _(
+                    "with known weights, what reaches the {layer} has the mean {got:.4g}, expected "
+                    "{right:.4g}: look at what stands between the {before} and it (stride, "
+                    "activation, flattening)"
+                )
+                if before
+                else _(
+                    "with known weights, what reaches the {layer} has the mean {got:.4g}, expected "
+                    "{right:.4g}: look at what stands between the observations and it (stride, "
+                    "activation, flattening)"
+                )
             )
-        before = before if "head" in name else f"the {name}"
+            names = {"layer": _(name), "before": before and _(before)}
+            return told.format(got=got[0], right=right[0], **names)
+        before = before if "head" in name else name
     return None
 
 
 def _judge_gradients(run, expected):
     for name in LAYERS:
-        for kind in ("weights", "biases"):
+        for kind in (N_("weights"), N_("biases")):
             got = run[f"gradient/{name}/{kind}"]
             right = expected[f"gradient/{name}/{kind}"]
             if close(got, right):
                 continue
-            if not got.any():
-                return (
-                    f"no gradient reaches the {kind} of the {name}: something is detached, "
+            told = (
+                _(
+                    "the gradient at the {part} of the {layer} has the norm {got:.4g}, expected "
+                    "{right:.4g}: is one of the heads cut from the body?"
+                )
+                if got.any()
+                else _(
+                    "no gradient reaches the {part} of the {layer}: something is detached, "
                     "frozen, or runs under no_grad"
                 )
-            return (
-                f"the gradient at the {kind} of the {name} has the norm {got[0]:.4g}, expected "
-                f"{right[0]:.4g}: is one of the heads cut from the body?"
             )
+            return told.format(part=_(kind), layer=_(name), got=got[0], right=right[0])
     return None
+
+
+def _judge_width(seen, n_actions):
+    width = int(seen.get("another_width", n_actions + 1))
+    if width == n_actions + 1:
+        return None
+    told = ngettext(
+        "{network} returns {n} logit: use the argument n_actions",
+        "{network} returns {n} logits: use the argument n_actions",
+        width,
+    )
+    return told.format(network=f"NatureModel({n_actions + 1})", n=width)
 
 
 def _judge_first_weights(seen):
     if len(seen["zero"]):
-        return f"{seen['zero'][0]} is zero everywhere, and such weights start dead: which gain?"
+        told = _("{weights} is zero everywhere, and such weights start dead: which gain?")
+        return told.format(weights=seen["zero"][0])
     if len(seen["biased"]):
-        return f"{seen['biased'][0]} is not zero: set every bias to zero"
+        told = _("{biases} is not zero: set every bias to zero")
+        return told.format(biases=seen["biased"][0])
     if len(seen["not_orthogonal"]):
-        return f"{seen['not_orthogonal'][0]} is not orthogonal with gain √2: nn.init.orthogonal_"
+        told = _("{weights} is not orthogonal with gain √2: set it with nn.init.orthogonal_")
+        return told.format(weights=seen["not_orthogonal"][0])
     return None

@@ -1,11 +1,13 @@
 """How the checks run a student's objects and look at them, without leaving a trace."""
 
+import random
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch.nn.modules.module import register_module_forward_hook
 
+from languages import N_, _
 from tests.checks.errors import CheckError
 
 __all__ = [
@@ -14,13 +16,21 @@ __all__ = [
     "array_or_none",
     "calling",
     "exactly",
+    "kind_in_words",
     "log_probs_key",
     "quietly",
     "require_together",
+    "same",
+    "same_course",
     "transform_named",
 ]
 
 LOG_PROBS = ("log_probs", "log_prob")  # keys of log-probabilities, either serves
+KINDS = {  # as they are observed: as they are shown
+    "tensor": N_("tensor"),
+    "array": N_("NumPy array"),
+    "integers": N_("array of integers"),
+}
 
 
 def array(x):
@@ -38,6 +48,27 @@ def array_or_none(x):
         return None
 
 
+def same(before, after):
+    """Tells whether an entry of the trajectory is what it was, kinds and numbers alike."""
+    if before is after or type(before) is not type(after):
+        return before is after
+    if torch.is_tensor(before):
+        kinds = [(x.requires_grad, x.dtype, x.device) for x in (before, after)]
+        return kinds[0] == kinds[1] and torch.equal(before, after)
+    if isinstance(before, np.ndarray):
+        return before.dtype == after.dtype and np.array_equal(before, after)
+    if isinstance(before, dict):
+        return before.keys() == after.keys() and all(same(before[k], after[k]) for k in before)
+    if isinstance(before, list):
+        return len(before) == len(after) and all(map(same, before, after))
+    return before == after
+
+
+def kind_in_words(kind):
+    """Returns what a kind of object is called; types that have no name here keep their own."""
+    return _(KINDS[kind]) if kind in KINDS else kind
+
+
 def log_probs_key(act):
     """Returns the key under which a policy keeps its log-probabilities, or None."""
     return next((key for key in LOG_PROBS if key in act), None)
@@ -53,9 +84,12 @@ def exactly(task):
     Raises:
         CheckError: If gradients are switched off, before or by what runs within the block.
     """
-    off = f"{task}: gradients are switched off for all that follows: use `with torch.no_grad():`"
+    off = _(
+        "{task}: gradients are switched off for all that follows: use `with torch.no_grad():`"
+    ).format(task=task)
     if not torch.is_grad_enabled():
-        raise CheckError(f"{off}. Now run torch.set_grad_enabled(True)")
+        told = _("{mistake}. Now run torch.set_grad_enabled(True)")
+        raise CheckError(told.format(mistake=off))
     matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
@@ -83,6 +117,18 @@ def quietly(model):
                 tensor.copy_(value)
 
 
+@contextmanager
+def same_course():
+    """Restores the course of the random numbers of torch, NumPy and Python."""
+    states = np.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        np.random.set_state(states[0])
+        random.setstate(states[1])
+
+
 # objects that were made from each other, and not from ones that are gone
 
 
@@ -97,10 +143,16 @@ def _has_weights(network):
 
 @contextmanager
 def calling(model, who, maker):
-    """Raises a CheckError if networks run within the block, and none of them is this model."""
+    """Raises a CheckError if networks run within the block, and none of them is this model.
+
+    Args:
+        model: The student's.
+        who: Runs them: a message that is translated here.
+        maker: What the notebook made `who` with, as it stands in a cell.
+    """
     ours = []
 
-    def note(layer, *_):
+    def note(layer, *others):
         if _has_weights(layer):
             ours.append(_share(layer, model))
 
@@ -110,10 +162,11 @@ def calling(model, who, maker):
     finally:
         hook.remove()
     if ours and not any(ours):
-        raise CheckError(
-            f"{who} calls another network than `model`, an older one or a copy: "
-            f"run the cells from `{maker}` on again"
+        told = _(
+            "{who} calls another network than `model`, an older one or a copy: run the cells from "
+            "`{cell}` on again"
         )
+        raise CheckError(told.format(who=_(who), cell=maker))
 
 
 def _kept(thing, kind):
@@ -125,22 +178,26 @@ def _kept(thing, kind):
 
 def require_together(model, optimizer, a2c, runner):
     """Raises a CheckError if a part was made for a model or an optimizer that is gone."""
-    again = "run the cells from `{}` on again".format
     weights = {id(p) for p in model.parameters()}
     if weights.isdisjoint(id(p) for group in optimizer.param_groups for p in group["params"]):
-        raise CheckError(f"the optimizer has no weight of `model`: {again('optimizer = ...')}")
+        told = _("the optimizer has no weight of `model`: run the cells from `{cell}` on again")
+        raise CheckError(told.format(cell="optimizer = ..."))
     owners = [
-        ("the A2C", "Policy(model)", a2c),
-        ("the runner's policy", "EnvRunner(...)", runner.policy),
+        (_("the A2C"), "Policy(model)", a2c),
+        (_("the runner's policy"), "EnvRunner(...)", runner.policy),
     ]
-    owners += [("a transform", "ComputeValueTargets(policy)", x) for x in runner.transforms]
+    owners += [(_("a transform"), "ComputeValueTargets(policy)", x) for x in runner.transforms]
     for who, maker, owner in owners:
         networks = [x for x in _kept(owner, torch.nn.Module) if _has_weights(x)]
         if networks and not any(_share(network, model) for network in networks):
-            raise CheckError(f"{who} has another network than `model`: {again(maker)}")
+            told = _("{who} has another network than `model`: run the cells from `{cell}` on again")
+            raise CheckError(told.format(who=who, cell=maker))
     optimizers = _kept(a2c, torch.optim.Optimizer)
     if optimizers and not any(each is optimizer for each in optimizers):
-        raise CheckError(f"the A2C has another optimizer than `optimizer`: {again('A2C(...)')}")
+        told = _(
+            "the A2C has another optimizer than `optimizer`: run the cells from `{cell}` on again"
+        )
+        raise CheckError(told.format(cell="A2C(...)"))
 
 
 def transform_named(name, transforms):

@@ -1,17 +1,25 @@
 """Task 2: what acting returns, its graph, how it samples, and what it leaves alone."""
 
-import contextlib
 import copy
 import random
 
 import numpy as np
 import torch
 
+from languages import N_, _, ngettext
 from tests.checks.draws import draw_pictures, draw_weighing
 from tests.checks.errors import CheckError, blaming, pass_or_raise
 from tests.checks.expected import RELEASED_SEEDS, read_expected
 from tests.checks.freedoms import close
-from tests.checks.observing import array, calling, exactly, log_probs_key, quietly
+from tests.checks.observing import (
+    array,
+    calling,
+    exactly,
+    kind_in_words,
+    log_probs_key,
+    quietly,
+    same_course,
+)
 from tests.checks.stand_ins import PIXELS, RecordedModel, as_leaf
 
 __all__ = ["check_policy", "judge_policy", "observe_policy"]
@@ -47,15 +55,14 @@ def observe_policy(model, policy, n_actions, seed, recorded):
         blaming("Policy"),
         exactly("Policy"),
         quietly(model),
-        _same_course(),
+        same_course(),
         stand_in.standing_in(),
     ):
-        with calling(model, "the policy", "Policy(model)"):
-            given = pictures.copy()
-            policy.reset()
-            act = _act(policy, given)
+        given = pictures.copy()
+        act = _act_first(model, policy, stand_in, given)
         seen = {**_describe(act, stand_in.root, seed), "inputs": given[:, :, ::12, ::12]}
         seen["reached"] = np.concatenate(stand_in.reached)
+        seen["columns"] = np.array(stand_in.columns)
         before = {key: copy.copy(array(value)) for key, value in _numbers(act).items()}
         seen |= {f"list/{key}": array(x) for key, x in _numbers(_act(policy, [*given])).items()}
         _act(policy, given[::-1].copy())
@@ -70,10 +77,27 @@ def observe_policy(model, policy, n_actions, seed, recorded):
     return seen
 
 
+def _act_first(model, policy, stand_in, observations):
+    """Acts as a new policy; raises a CheckError if that calls another network, or none."""
+    with calling(model, N_("the policy"), "Policy(model)"):
+        policy.reset()
+        act = _act(policy, observations)
+    if stand_in.reached:
+        return act
+    told = _(
+        "Policy: act does not call the network: call self.model(observations) itself, not its "
+        "layers"
+    )
+    raise CheckError(told)
+
+
 def _act(policy, observations):
     act = policy.act(observations)
+    if act is None:
+        raise CheckError(_("Policy: act returns nothing, expected a dict: is its return missing?"))
     if not isinstance(act, dict):
-        raise CheckError(f"Policy: act returns a {type(act).__name__}, expected a dict.")
+        told = _("{task}: act returns a {kind}, expected a dict.")
+        raise CheckError(told.format(task="Policy", kind=type(act).__name__))
     return act
 
 
@@ -105,18 +129,7 @@ def _weighing(seed, shape):
 
 def _kind(value):
     integer = isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.integer)
-    return "array of integers" if integer else type(value).__name__
-
-
-@contextlib.contextmanager
-def _same_course():
-    """Restores the random numbers of NumPy and Python."""
-    states = np.random.get_state(), random.getstate()
-    try:
-        yield
-    finally:
-        np.random.set_state(states[0])
-        random.setstate(states[1])
+    return "integers" if integer else type(value).__name__
 
 
 def _reseeds(policy, observations):
@@ -149,8 +162,8 @@ def judge_policy(seen, expected, n_actions, seed):
         "values": expected["values"],
         "log_probs": expected[f"log_probs/{n_actions}"],
         "probabilities": expected[f"probabilities/{n_actions}"],
-        "wrong axis": expected[f"wrong axis/{n_actions}"],
-        "twice": expected[f"softmax twice/{n_actions}"],
+        "wrong_axis": expected[f"wrong_axis/{n_actions}"],
+        "twice": expected[f"softmax_twice/{n_actions}"],
     }
     return (
         _judge_keys(seen)
@@ -166,11 +179,14 @@ def judge_policy(seen, expected, n_actions, seed):
 
 
 def _judge_keys(seen):
-    for prefix, given in (("", "an array"), ("list/", "a list"), ("one/", "one observation")):
+    for prefix, told in (
+        ("", _("for an array act returns no {key}; its keys are {keys}")),
+        ("list/", _("for a list act returns no {key}; its keys are {keys}")),
+        ("one/", _("for one observation act returns no {key}; its keys are {keys}")),
+    ):
         for key in ("actions", *KEYS):
             if f"{prefix}{key}" not in seen:
-                keys = ", ".join(map(str, seen["keys"]))
-                return f"for {given} act returns no {key}; its keys are {keys}"
+                return told.format(key=key, keys=", ".join(map(str, seen["keys"])))
     return None
 
 
@@ -183,10 +199,10 @@ def _judge_inputs(seen, seed):
         return None
     scale = got.mean() / right.mean()
     if abs(scale * 255 - 1) < 0.1:
-        return "observations are divided by 255 again: they are in [0, 1] already"
+        return _("observations are divided by 255 again: they are in [0, 1] already")
     if abs(scale / 255 - 1) < 0.1:
-        return "observations are multiplied by 255: the network expects them in [0, 1]"
-    return (
+        return _("observations are multiplied by 255: the network expects them in [0, 1]")
+    return _(
         "the network is given other numbers than act is: hand the observations on as they are, an "
         "array and a list alike"
     )
@@ -194,14 +210,17 @@ def _judge_inputs(seen, seed):
 
 def _judge_shapes(seen, n_actions):
     n = OBSERVATIONS
-    if seen["kind/actions"] != "array of integers" or seen["actions"].shape != (n,):
-        return (
-            f"actions are of the kind {seen['kind/actions']}, shape {list(seen['actions'].shape)}; "
-            f"expected a NumPy array of integers [{n}]"
+    if seen["kind/actions"] != "integers" or seen["actions"].shape != (n,):
+        return _(
+            "actions are of the kind {kind}, shape {shape}; expected a NumPy array of integers "
+            "[{n}]"
+        ).format(
+            kind=kind_in_words(str(seen["kind/actions"])), shape=list(seen["actions"].shape), n=n
         )
     for key in KEYS:
         if seen[f"kind/{key}"] != "Tensor":
-            return f"{key} are of the kind {seen[f'kind/{key}']}, expected a tensor with its graph"
+            told = _("{key} are of the kind {kind}, expected a tensor with its graph")
+            return told.format(key=key, kind=kind_in_words(str(seen[f"kind/{key}"])))
     for prefix, n in (("", OBSERVATIONS), ("one/", 1)):
         if list(seen[f"{prefix}actions"].shape) != [n]:
             return _wrong_shape(seen, prefix, "actions", n, f"[{n}]")
@@ -215,9 +234,19 @@ def _judge_shapes(seen, n_actions):
 
 
 def _wrong_shape(seen, prefix, key, n, expected):
-    shape = list(seen[f"{prefix}{key}"].shape)
-    why = ": squeeze removes every axis of length 1, name the axis" if n == 1 else ""
-    return f"for {n} observation(s) {key} have the shape {shape}, expected {expected}{why}"
+    told = ngettext(
+        "for {n} observation {key} have the shape {shape}, expected {expected}",
+        "for {n} observations {key} have the shape {shape}, expected {expected}",
+        n,
+    ).format(n=n, key=key, shape=list(seen[f"{prefix}{key}"].shape), expected=expected)
+    if n > 1:
+        return told
+    why = _("{mistake}: squeeze removes every axis of length 1, name the axis")
+    if key == "values" and not seen["columns"]:
+        why = _(
+            "{mistake}: the network returns them without an axis to remove; reshape(-1) suits both"
+        )
+    return why.format(mistake=told)
 
 
 def _judge_logits(seen, tables):
@@ -225,48 +254,52 @@ def _judge_logits(seen, tables):
     if close(got - got.mean(1, keepdims=True), right - right.mean(1, keepdims=True)):
         return None
     if close(got, tables["probabilities"]):
-        return "logits are probabilities: return what the model returns, before any softmax"
-    return "logits are not those that the model returned for these observations"
+        return _("logits are probabilities: return what the model returns, before any softmax")
+    return _("logits are not those that the model returned for these observations")
 
 
 def _judge_values(seen, tables):
     for prefix, right in (("", tables["values"]), ("one/", tables["values"][2:3])):
         if not close(seen[f"{prefix}values"], right):
-            return "values are not those that the model returned for these observations"
+            return _("values are not those that the model returned for these observations")
     if not close(seen["list/values"], tables["values"]):
-        return "a list of observations gives other values than the same array"
+        return _("a list of observations gives other values than the same array")
     return None
 
 
 def _judge_log_probs(seen, tables):
     table, actions, got = tables["log_probs"], seen["actions"].astype(int), seen["log_probs"]
     if actions.min() < 0 or actions.max() >= table.shape[1]:
-        return f"an action is {actions.max()}, expected 0 to {table.shape[1] - 1}"
+        told = _("an action is {action}, expected 0 to {last}")
+        return told.format(action=actions.max(), last=table.shape[1] - 1)
     pick = (lambda t: t) if got.size == table.size else lambda t: t[np.arange(len(t)), actions]
     got = got.reshape(pick(table).shape)
     if close(got, pick(table)):
         return None
-    named = {
-        "log_probs are probabilities: take their logarithm": tables["probabilities"],
-        "log_probs are logits: subtract the logarithm of the sum of their exponentials": tables[
-            "logits"
-        ],
-        "the softmax runs over the wrong axis: over actions, the last one": tables["wrong axis"],
-        "log_probs have the wrong sign": -table,
-        "the softmax is taken twice: probabilities stand where logits belong": tables["twice"],
-    }
-    for mistake, wrong in named.items():
+    for mistake, wrong in _wrong_log_probs(tables).items():
         if close(got, pick(wrong)):
             return mistake
     if got.ndim == 1 and all(
         np.abs(row - x).min() < 1e-3 for row, x in zip(table, got, strict=True)
     ):
-        return "log_probs are those of other actions than the ones that are returned"
+        return _("log_probs are those of other actions than the ones that are returned")
     at = np.unravel_index(np.abs(got - pick(table)).argmax(), got.shape)
-    return (
-        f"log_probs{[int(k) for k in at]} is {got[at]:.4g}, expected {pick(table)[at]:.4g}: "
-        "log π(a|s) of the action taken"
+    return _("{entry} is {got:.4g}, expected {right:.4g}: log π(a|s) of the action taken").format(
+        entry=f"log_probs{[int(k) for k in at]}", got=got[at], right=pick(table)[at]
     )
+
+
+def _wrong_log_probs(tables):
+    """Returns {what is wrong: log_probs [n, A]}."""
+    return {
+        _("log_probs are probabilities: take their logarithm"): tables["probabilities"],
+        _("log_probs are logits: subtract the logarithm of the sum of their exponentials"): tables[
+            "logits"
+        ],
+        _("the softmax runs over the wrong axis: over actions, the last one"): tables["wrong_axis"],
+        _("log_probs have the wrong sign"): -tables["log_probs"],
+        _("the softmax is taken twice: probabilities stand where logits belong"): tables["twice"],
+    }
 
 
 def _judge_graph(seen, tables, seed):
@@ -274,9 +307,13 @@ def _judge_graph(seen, tables, seed):
     for key, rights in _right_gradients(seen, tables, seed).items():
         got = seen.get(f"gradient/{key}")
         if got is None or not got.any():
-            return f"{key} carry no graph: learning runs backward through them, nothing is detached"
+            told = _(
+                "{key} carry no graph: learning runs backward through them, nothing is detached"
+            )
+            return told.format(key=key)
         if not any(close(got, right) for right in rights):
-            return f"the gradient through {key} is not theirs: is part of them detached?"
+            told = _("the gradient through {key} is not theirs: is part of them detached?")
+            return told.format(key=key)
     return None
 
 
@@ -301,24 +338,26 @@ def _right_gradients(seen, tables, seed):
 
 def _judge_traces(seen, seed):
     if not close(seen["inputs"], draw_pictures(seed, OBSERVATIONS)[:, :, ::12, ::12]):
-        return "act changes the observations that it is given: work on a copy"
+        return _("act changes the observations that it is given: work on a copy")
     if not seen["kept"]:
-        return (
+        return _(
             "the tensor that the network was given changes when act is called again, and learning "
             "still needs it: make a new one each time"
         )
     if len(seen["changed"]):
-        return (
-            f"{seen['changed'][0]} of earlier steps change when act is called again: "
-            "an alias of one buffer is stored; return new arrays"
-        )
+        return _(
+            "{key} of earlier steps change when act is called again: an alias of one buffer is "
+            "stored; return new arrays"
+        ).format(key=seen["changed"][0])
     if len(seen["reseeds"]):
-        return (
-            f"act seeds the generator of {seen['reseeds'][0]}: every step then draws the same "
-            "random numbers; seed once, before the run"
-        )
+        return _(
+            "act seeds the generator of {library}: every step then draws the same random numbers; "
+            "seed once, before the run"
+        ).format(library=seen["reseeds"][0])
     if seen["mode"][0] != seen["mode"][1]:
-        return f"act leaves the model in {seen['mode'][1]} mode: leave its mode alone"
+        if seen["mode"][1] == "training":
+            return _("act leaves the model in training mode: leave its mode alone")
+        return _("act leaves the model in evaluation mode: leave its mode alone")
     return None
 
 
@@ -326,11 +365,18 @@ def _judge_sampling(seen, probabilities):
     """Compares the shares of actions with π by the G-test, over all observations."""
     many, n_actions = seen["many"].astype(int), probabilities.shape[1]
     if many.min() < 0 or many.max() >= n_actions:
-        return f"an action is {many.min()} or {many.max()}, expected 0 to {n_actions - 1}"
+        told = _("an action is {least} or {largest}, expected 0 to {last}")
+        return told.format(least=many.min(), largest=many.max(), last=n_actions - 1)
     if (many == many[:, :, :1]).all() and (many == many[:1]).all():
-        return f"the same action {CALLS * COPIES} times: greedy, the policy must sample"
+        told = _("the same action {times} times: greedy, the policy must sample")
+        return told.format(times=CALLS * COPIES)
     if (many == many[:1]).all():
-        return "each call draws the same actions again: use no seed or generator of your own"
+        return _("each call draws the same actions again: use no seed or generator of your own")
+    return _judge_shares(many, probabilities)
+
+
+def _judge_shares(many, probabilities):
+    n_actions = probabilities.shape[1]
     rows = many.transpose(1, 0, 2).reshape(len(probabilities), -1)
     shares = np.stack([np.bincount(row, minlength=n_actions) for row in rows])
     shares = shares / shares.sum(1, keepdims=True)
@@ -341,5 +387,6 @@ def _judge_sampling(seen, probabilities):
         return None
     got, right = shares[off.argmax()].round(2), probabilities[off.argmax()].round(2)
     even = np.abs(shares - 1 / n_actions).max() < 0.07
-    why = ": they are drawn evenly, whatever the logits" if even else ""
-    return f"actions' shares are {got}, the policy says {right}{why}"
+    told = _("actions' shares are {got}, the policy says {right}").format(got=got, right=right)
+    why = _("{mistake}: they are drawn evenly, whatever the logits")
+    return why.format(mistake=told) if even else told

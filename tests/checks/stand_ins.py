@@ -1,10 +1,13 @@
 """What stands in for the parts of other tasks while one task is checked."""
 
 import contextlib
+import copy
 from unittest import mock
 
 import numpy as np
 import torch
+
+from tests.checks.observing import same_course
 
 __all__ = ["PIXELS", "RecordedModel", "acting", "as_leaf"]
 
@@ -19,29 +22,58 @@ def as_leaf(model, outputs):
 
 
 class RecordedModel:
-    """Returns recorded outputs with a graph, whatever the student's own network does.
+    """Returns recorded outputs with a graph, whatever the student's own network computes.
+
+    What that network refuses (arrays, other types or shapes) is refused here too, unless it fails
+    on right observations already, which is the matter of its own check.
 
     Attributes:
         root: [n, A + 1] tensor, logits and values of the known observations, for gradients.
         reached: What the network was called with, a list of [B, pixels] float64 arrays.
-        given: The tensors that held it.
+        given: The tensors or arrays that held it.
+        columns: Whether the student's network returns values [B, 1], as most do.
     """
 
     def __init__(self, model, pictures, root):
         """Takes observations [n, 4, 84, 84], an array, and logits and values [n, A + 1]."""
-        self._model, self._columns = model, _returns_columns(model, pictures)
+        self._model, self._own, self._taken = model, model.forward, set()
+        self.columns = self._returns_columns(pictures[:2])
         self._pixels = pictures.reshape(len(pictures), -1)[:, PIXELS].astype(np.float64)
         self.root, self.reached, self.given = root, [], []
 
     def __call__(self, observations):
         """Returns logits [B, A] and values [B, 1], or [B] where the student's network does."""
+        self._refuse(observations)
+        return self.recorded(observations)
+
+    def recorded(self, observations):
+        """Returns what a call does, whether or not the student's network takes these."""
         pixels = _pixels_of(observations)
         self.reached.append(pixels)
         self.given.append(observations)
         unlike = [np.abs(self._pixels - row).sum(1) for row in self._to_scale(pixels)]
         outputs = self.root[[int(row.argmin()) for row in unlike]]
-        values = outputs[:, -1:] if self._columns else outputs[:, -1]
+        values = outputs[:, -1:] if self.columns else outputs[:, -1]
         return outputs[:, :-1], values
+
+    def _returns_columns(self, pictures):
+        with contextlib.suppress(Exception), torch.no_grad(), same_course():
+            device = next(self._model.parameters()).device
+            observations = torch.as_tensor(pictures, device=device)
+            values = self._model(observations)[1]
+            self._taken.add(_kind_of(observations))
+            return values.ndim != 1
+        return True
+
+    def _refuse(self, observations):
+        """Raises what the student's network does for observations of a new kind."""
+        kind = _kind_of(observations)
+        if not self._taken or kind in self._taken:
+            return
+        first = observations[:1]
+        with torch.no_grad(), same_course():
+            self._own(first.clone() if torch.is_tensor(first) else copy.deepcopy(first))
+        self._taken.add(kind)
 
     def kept(self):
         """Tells whether what the network was called with is still there: learning needs it."""
@@ -58,17 +90,17 @@ class RecordedModel:
             yield self
 
 
+def _kind_of(observations):
+    """Returns all of observations that a network may refuse: no numbers, and not how many."""
+    form = [getattr(observations, name, None) for name in ("dtype", "device")]
+    return type(observations), *form, tuple(getattr(observations, "shape", ()))[1:]
+
+
 def _pixels_of(observations):
+    if not torch.is_tensor(observations):
+        observations = torch.as_tensor(np.asarray(observations))
     pixels = observations.detach().reshape(len(observations), -1)[:, PIXELS]
     return pixels.double().cpu().numpy().copy()
-
-
-def _returns_columns(model, pictures):
-    """Tells whether the student's network returns values [B, 1], as most do."""
-    with contextlib.suppress(Exception), torch.no_grad():
-        device = next(model.parameters()).device
-        return model(torch.as_tensor(pictures[:2], device=device))[1].ndim != 1
-    return True
 
 
 @contextlib.contextmanager
@@ -97,7 +129,7 @@ def acting(policy, network):
 def _entries(network, inputs):
     """Returns an act of the right form; actions and log-probabilities are any."""
     observations = torch.as_tensor(np.asarray(inputs))
-    logits, values = network(observations)
+    logits, values = network.recorded(observations)
     entries = {"actions": np.zeros(len(logits), int), "logits": logits}
     entries |= dict.fromkeys(("log_probs", "log_prob"), logits[:, 0])
     return {**entries, "values": values.reshape(-1)}

@@ -8,6 +8,7 @@ from unittest import mock
 import numpy as np
 import torch
 
+from languages import _
 from runners import EnvRunner
 from tests.checks.draws import LIKELY
 from tests.checks.freedoms import CLOSE, close
@@ -138,12 +139,13 @@ def judge_update(seen, expected, k, rights, coefficients, before=None):
         before: What the update before returned.
     """
     if seen["calls"] != 1:
-        weights = ": the weights never move" if seen["calls"] == 0 else ""
-        return f"one call of step calls optimizer.step() {seen['calls']} times, expected 1{weights}"
+        told = _("one call of step calls optimizer.step() {n} times, expected 1")
+        told, still = told.format(n=seen["calls"]), _("{mistake}: the weights never move")
+        return told if seen["calls"] else still.format(mistake=told)
     probabilities, limit = expected[f"a2c/{k}/probabilities"], coefficients["max_grad_norm"]
     got, rest = effective(seen["arrived"], probabilities)
     if not np.isfinite(got).all() or not got.any():
-        return (
+        return _(
             "no gradient is there at optimizer.step(): zero_grad() stands between backward() and "
             "it, or backward() is missing"
         )
@@ -164,85 +166,95 @@ def _name_gradient(got, rights, right, earlier, limit):
     if earlier is not None:
         factors, equal = fit(got, [right, earlier.ravel()])
         if equal and factors.min() > 0:
-            return "the gradient of the update before is still there: call optimizer.zero_grad()"
+            return _("the gradient of the update before is still there: call optimizer.zero_grad()")
     of_values = slice(LIKELY, None, LIKELY + 1)  # they reach the optimizer in one way only
     if close(got[of_values], right[of_values].clip(-limit, limit)):
-        return (
-            f"each number of the gradient is clipped to ±{limit:g}: clip the norm of all together"
-        )
+        return _(
+            "each number of the gradient is clipped to ±{limit:g}: clip the norm of all together"
+        ).format(limit=limit)
     factors, equal = fit(got, [row[1:] for row in rights.values()])
     if equal:
-        return f"the gradient at optimizer.step() is that of {sum_of(factors)}, not that of loss"
+        told = _("the gradient at optimizer.step() is that of {sum}, not that of loss")
+        return told.format(sum=sum_of(factors))
     alike = right * np.linalg.norm(got) / np.linalg.norm(right)
     at = np.abs(got - alike).argmax()
-    return (
+    return _(
         "the gradient that reaches optimizer.step() is no multiple of that of loss: one of its "
-        f"numbers is {got[at]:.4g}, expected {alike[at]:.4g}. Clip all parameters together by "
-        "their norm, and change nothing else"
-    )
+        "numbers is {got:.4g}, expected {right:.4g}. Clip all parameters together by their norm, "
+        "and change nothing else"
+    ).format(got=got[at], right=alike[at])
 
 
 def _judge_clipping(seen, scale, limit):
     """Compares how much shorter the gradient is than that of the loss."""
     arrived = float(np.linalg.norm(seen["arrived"]))
     if abs(seen["norm"] / arrived - 1) > CLOSE:
-        return (
-            f"the gradient at optimizer.step() has the norm {seen['norm']:.4g}, that of the loss "
-            f"alone {arrived:.4g}: something else adds to it"
-        )
+        return _(
+            "the gradient at optimizer.step() has the norm {norm:.4g}, that of the loss alone "
+            "{loss_norm:.4g}: something else adds to it"
+        ).format(norm=seen["norm"], loss_norm=arrived)
     norm = arrived / scale
     wanted = min(1.0, limit / abs(norm))
     if abs(scale / wanted - 1) < CLOSE:
         return None
     if scale < 0:
-        return "the gradient at optimizer.step() has the wrong sign"
+        return _("the gradient at optimizer.step() has the wrong sign")
     if abs(scale - 1) < CLOSE and seen["afterwards"] <= 1.01 * limit:
-        return "the gradient is clipped after optimizer.step(): clip it before"
+        return _("the gradient is clipped after optimizer.step(): clip it before")
     if abs(scale - 1) < CLOSE:
-        return (
-            f"the gradient is not clipped: its norm is {norm:.4g} at optimizer.step(), and "
-            f"max_grad_norm is {limit:g}"
-        )
-    return (
-        f"the gradient at optimizer.step() has the norm {arrived:.4g}, expected "
-        f"{min(limit, norm):.4g}: that of loss is {norm:.4g}, max_grad_norm {limit:g}. One "
-        "backward(), then clip once"
-    )
+        return _(
+            "the gradient is not clipped: its norm is {norm:.4g} at optimizer.step(), and "
+            "max_grad_norm is {limit:g}"
+        ).format(norm=norm, limit=limit)
+    return _(
+        "the gradient at optimizer.step() has the norm {norm:.4g}, expected {right:.4g}: that of "
+        "loss is {loss_norm:.4g}, max_grad_norm {limit:g}. One backward(), then clip once"
+    ).format(norm=arrived, right=min(limit, norm), loss_norm=norm, limit=limit)
 
 
 def judge_returned(seen, expected, k, rights, coefficients):
     """Returns what is wrong with what `step` returns after a right update, or None."""
     got, arrived = seen["returned"], float(np.linalg.norm(seen["arrived"]))
     if got.size != 1 or not np.isfinite(got).all():
-        return "step returns no number: return the gradient's norm, which is one of the curves"
+        return _("step returns no number: return the gradient's norm, which is one of the curves")
     got, loss = got.item(), signed(coefficients) @ [row[0] for row in rights.values()]
     gradient = effective(seen["arrived"], expected[f"a2c/{k}/probabilities"])[0]
     norm = arrived / fit(gradient.ravel(), [_gradient(rights, coefficients)])[0].item()
     if abs(got - norm) < CLOSE * norm:
         return None
-    what = {arrived: ", that from after clipping", loss: ", the loss"}
-    told = next((text for x, text in what.items() if abs(got - x) < CLOSE * abs(x)), "")
-    right = f"expected the gradient's norm from before clipping, {norm:.4g}"
-    return f"step returns {got:.4g}{told}; {right}"
+    told = _(
+        "step returns {got:.4g}; expected the gradient's norm from before clipping, {norm:.4g}"
+    )
+    known = {
+        arrived: _(
+            "step returns {got:.4g}, that from after clipping; expected the gradient's norm from "
+            "before clipping, {norm:.4g}"
+        ),
+        loss: _(
+            "step returns {got:.4g}, the loss; expected the gradient's norm from before clipping, "
+            "{norm:.4g}"
+        ),
+    }
+    named = (text for x, text in known.items() if abs(got - x) < CLOSE * abs(x))
+    return next(named, told).format(got=got, norm=norm)
 
 
 def judge_moves(updates, settings):
     """Returns what is wrong with what the optimizer made of the gradients, or None."""
-    weight = torch.zeros(updates[0]["arrived"].shape, dtype=torch.float64, requires_grad=True)
-    kwargs = {name: settings[name] for name in ("lr", "alpha", "eps")}
-    optimizer, rate = torch.optim.RMSprop([weight], **kwargs), settings["lr"]
+    rate, squares = settings["lr"], np.zeros(updates[0]["arrived"].shape)
     for k, seen in enumerate(updates, 1):
         if np.abs(seen["rate"] - rate).max() > 2 * CLOSE * rate:
-            return f"the learning rate is {seen['rate'].max():.3g} at update {k}, expected {rate:g}"
-        weight.grad, held = torch.tensor(seen["arrived"]), weight.detach().clone()
-        optimizer.step()
-        right = (weight.detach() - held).numpy()
+            told = _("the learning rate is {rate:.3g} at update {k}, expected {right:g}")
+            return told.format(rate=seen["rate"].max(), k=k, right=rate)
+        squares += (1 - settings["alpha"]) * (seen["arrived"] ** 2 - squares)
+        right = -rate * seen["arrived"] / (np.sqrt(squares) + settings["eps"])
         if np.abs(seen["moved"] - right).max() > 2 * CLOSE * np.abs(right).max() + 1e-7:
             at = np.unravel_index(np.abs(seen["moved"] - right).argmax(), right.shape)
-            return (
-                f"update {k} of three moves a weight by {seen['moved'][at]:.3g}, expected "
-                f"{right[at]:.3g}: RMSprop with the settings, one step a call, moves all weights"
-            )
+            return _(
+                "update {k} of three moves a weight by {got:.3g}, expected {right:.3g}: RMSprop "
+                "with the settings, one step a call, moves all weights"
+            ).format(k=k, got=seen["moved"][at], right=right[at])
         if seen["elsewhere"] > CLOSE * np.abs(right).max():
-            return f"update {k} moves weights by {seen['elsewhere']:.3g} that have no gradient"
+            told = _("update {k} moves weights by {got:.3g} that have no gradient")
+            return told.format(k=k, got=seen["elsewhere"])
     return None

@@ -6,11 +6,12 @@ import copy
 import numpy as np
 import torch
 
+from languages import N_, _
 from tests.checks.draws import draw_trajectory
 from tests.checks.errors import CheckError, blaming, pass_or_raise
 from tests.checks.expected import RELEASED_SEEDS, read_expected
 from tests.checks.freedoms import CLOSE, close
-from tests.checks.observing import array, calling, exactly, quietly
+from tests.checks.observing import array, calling, exactly, kind_in_words, quietly, same
 from tests.checks.stand_ins import PIXELS, RecordedModel, acting, as_leaf
 
 __all__ = [
@@ -19,14 +20,16 @@ __all__ = [
     "check_value_targets",
     "draw_case",
     "evaluate",
+    "judge_effects",
     "judge_value_targets",
+    "observe_effects",
     "observe_value_targets",
     "transform_of_targets",
 ]
 
 TASK = "ComputeValueTargets"
 N_ACTIONS = 7  # unlike any number of steps or environments
-FIRST = "5 steps in 6 environments"
+FIRST = N_("5 steps in 6 environments")
 RESETS = np.array(
     [
         [0, 0, 0, 1, 0, 0],
@@ -39,14 +42,14 @@ RESETS = np.array(
 )  # [T, B]: midway, on the last step, never, twice in a row, midway and last, before the last
 CASES = {  # name: resets [T, B]; one transform is called on all, in this order
     FIRST: RESETS,
-    f"a second trajectory of {FIRST}": RESETS,
-    "3 steps in 4 environments": np.array([[0, 1, 0, 0], [0, 0, 0, 1], [0, 1, 1, 0]], bool),
-    "7 steps in 2 environments": np.eye(7, 2, -3, dtype=bool),
-    "1 step in 4 environments": np.array([[0, 1, 0, 1]], bool),
-    "5 steps in 1 environment": np.array([[0], [0], [1], [0], [0]], bool),
-    "a reset on each of 2 steps in 3 environments": np.ones((2, 3), bool),
-    "no reset on 4 steps in 3 environments": np.zeros((4, 3), bool),
-    f"a last trajectory of {FIRST}": RESETS,
+    N_("a second trajectory of 5 steps in 6 environments"): RESETS,
+    N_("3 steps in 4 environments"): np.array([[0, 1, 0, 0], [0, 0, 0, 1], [0, 1, 1, 0]], bool),
+    N_("7 steps in 2 environments"): np.eye(7, 2, -3, dtype=bool),
+    N_("1 step in 4 environments"): np.array([[0, 1, 0, 1]], bool),
+    N_("5 steps in 1 environment"): np.array([[0], [0], [1], [0], [0]], bool),
+    N_("a reset on each of 2 steps in 3 environments"): np.ones((2, 3), bool),
+    N_("no reset on 4 steps in 3 environments"): np.zeros((4, 3), bool),
+    N_("a last trajectory of 5 steps in 6 environments"): RESETS,
 }
 
 
@@ -82,17 +85,20 @@ def observe_value_targets(model, policy, transforms, seed, gamma):
     """Calls the transform on recorded trajectories of all cases, and once with another gamma."""
     transform = transform_of_targets(list(transforms))
     if transform is None:
-        raise CheckError(f"{TASK}: there are no transforms, hand {TASK}(policy, GAMMA) over")
+        told = _("{task}: there are no transforms, hand `{task}(policy, GAMMA)` over")
+        raise CheckError(told.format(task=TASK))
     seen = {}
     with exactly(TASK), quietly(model):
         for case in CASES:
-            task = TASK if case == FIRST else f"{TASK}, called on {case},"
-            with blaming(task):
-                seen |= _prefixed(case, _observe(model, policy, transform, draw_case(seed, case)))
+            called = _("{task}, called on {case},").format(task=TASK, case=_(case))
+            with blaming(TASK if case == FIRST else called):
+                seen |= _prefixed(
+                    case, observe_effects(model, policy, transform, draw_case(seed, case))
+                )
         for make in _makers(transform, policy, _another(gamma)):
             with contextlib.suppress(Exception):
-                run = _observe(model, policy, make(), draw_case(seed, FIRST))
-                return {**seen, **_prefixed("another gamma", run)}
+                run = observe_effects(model, policy, make(), draw_case(seed, FIRST))
+                return {**seen, **_prefixed("another_gamma", run)}
     return seen
 
 
@@ -118,17 +124,17 @@ def _makers(transform, policy, gamma):
     )
 
 
-def _observe(model, policy, transform, recorded):
+def observe_effects(model, policy, transform, recorded):
     """Calls a transform on one recorded trajectory; returns what it did as arrays."""
     root = as_leaf(model, recorded.outputs)
     stand_in = RecordedModel(model, recorded.pictures, root)
     trajectory, before = _collect(recorded, root), _collect(recorded, root)
     with stand_in.standing_in(), acting(policy, stand_in):
-        with calling(model, "a transform", f"{TASK}(policy)"):
+        with calling(model, N_("a transform"), f"{TASK}(policy)"):
             returned = transform(trajectory)
     wrong_dict = isinstance(returned, dict) and returned is not trajectory
     reached = np.concatenate(stand_in.reached) if stand_in.reached else np.zeros((0, 0))
-    changed = [key for key, x in before.items() if not _same(x, trajectory.get(key))]
+    changed = [key for key, x in before.items() if not same(x, trajectory.get(key))]
     return {
         "reached": reached,
         "changed": np.array(changed, dtype=str),
@@ -154,22 +160,6 @@ def _collect(recorded, root):
     }
 
 
-def _same(before, after):
-    """Tells whether an entry of the trajectory is what it was, kinds and numbers alike."""
-    if type(before) is not type(after):
-        return False
-    if torch.is_tensor(before):
-        alike = before.requires_grad == after.requires_grad and before.dtype == after.dtype
-        return alike and torch.equal(before, after)
-    if isinstance(before, np.ndarray):
-        return before.dtype == after.dtype and np.array_equal(before, after)
-    if isinstance(before, dict):
-        return before.keys() == after.keys() and all(_same(before[k], after[k]) for k in before)
-    if isinstance(before, list):
-        return len(before) == len(after) and all(map(_same, before, after))
-    return before == after
-
-
 def _describe(targets):
     """Returns kinds, graph and numbers of the value targets."""
     seen = {"kind": np.array(_kind(targets))}
@@ -184,10 +174,10 @@ def _describe(targets):
 
 
 def _kind(x):
-    """Says what something is: "tensor [6]", "NumPy array [5, 6]", "list of 5", "float"."""
+    """Says what something is: "tensor [6]", "array [5, 6]", "list(5)", "float"."""
     if torch.is_tensor(x) or isinstance(x, np.ndarray):
-        return f"{'tensor' if torch.is_tensor(x) else 'NumPy array'} {list(x.shape)}"
-    return f"{type(x).__name__} of {len(x)}" if isinstance(x, (list, tuple)) else type(x).__name__
+        return f"{'tensor' if torch.is_tensor(x) else 'array'} {list(x.shape)}"
+    return f"{type(x).__name__}({len(x)})" if isinstance(x, (list, tuple)) else type(x).__name__
 
 
 # judge: plain arrays alone
@@ -197,27 +187,40 @@ def judge_value_targets(seen, expected, gamma, seed):
     """Returns what is wrong with the targets, or None; all arguments are plain arrays."""
     for case, resets in CASES.items():
         run = _part(seen, case)
-        mistake = (
-            _judge_dict(run)
-            or _judge_form(run, *resets.shape)
-            or (_judge_reached(run, seed) if case == FIRST else None)
-            or _judge_changed(run)
-        )
+        pictures = draw_case(seed, FIRST).pictures if case == FIRST else None
+        mistake = judge_effects(run, *resets.shape, pictures)
         if case == FIRST:
             if mistake := mistake or _judge_first(
-                run, _part(seen, "another gamma"), expected, gamma
+                run, _part(seen, "another_gamma"), expected, gamma
             ):
                 return mistake
             continue
         right = evaluate(expected[f"targets/{case}"], gamma)
         if not mistake and not close(run["targets"], right):
-            mistake = (
-                f"{_difference(run['targets'], right, resets)}. The first trajectory is right: "
-                "are numbers of steps or environments fixed, or is something kept between calls?"
-            ).rstrip(".")
+            mistake = _(
+                "{mistake}. The first trajectory is right: are numbers of steps or environments "
+                "fixed, or is something kept between calls?"
+            ).format(mistake=_difference(run["targets"], right, resets))
         if mistake:
-            return f"called on {case}: {mistake}"
+            return _("called on {case}: {mistake}").format(case=_(case), mistake=mistake)
     return None
+
+
+def judge_effects(run, steps, nenvs, pictures=None):
+    """Returns what a transform did wrong, whatever its numbers, or None.
+
+    Args:
+        run: What `observe_effects` returned.
+        steps: T.
+        nenvs: B.
+        pictures: What the network may be called with; None to let that be.
+    """
+    return (
+        _judge_dict(run)
+        or _judge_form(run, steps, nenvs)
+        or (None if pictures is None else _judge_reached(run, pictures))
+        or _judge_changed(run)
+    )
 
 
 def _part(seen, case):
@@ -228,37 +231,51 @@ def _judge_dict(run):
     if str(run["kind"]) != "NoneType":
         return None
     if run["returned"]:
-        return (
+        return _(
             "it returns a new dict with value_targets; add them to the dict that is given, the "
             "runner ignores what a transform returns"
         )
-    added = ", ".join(f'"{key}"' for key in run["added"])
-    found = f"the keys that it adds are {added}" if added else "it adds no key"
-    return f'the trajectory has no "value_targets" afterwards: {found}'
+    if not len(run["added"]):
+        return _('the trajectory has no "value_targets" afterwards: it adds no key')
+    told = _('the trajectory has no "value_targets" afterwards: the keys that it adds are {keys}')
+    return told.format(keys=", ".join(f'"{key}"' for key in run["added"]))
 
 
 def _judge_form(run, steps, nenvs):
-    expected, kind = f"expected a list of {steps} tensors [{nenvs}], one per step", str(run["kind"])
-    if kind not in (f"list of {steps}", f"tuple of {steps}"):
-        return f"value_targets are a {kind}, {expected}"
+    kind, form = str(run["kind"]), {"steps": steps, "nenvs": nenvs}
+    if kind not in (f"list({steps})", f"tuple({steps})"):
+        told = _(
+            "value_targets are a {kind}, expected a list of {steps} tensors [{nenvs}], one per step"
+        )
+        return told.format(kind=_in_words(kind), **form)
     for t, kind in enumerate(map(str, run["kinds"])):
         if kind != f"tensor [{nenvs}]":
-            return f"value_targets[{t}] is a {kind}, {expected}"
+            told = _(
+                "{entry} is a {kind}, expected a list of {steps} tensors [{nenvs}], one per step"
+            )
+            return told.format(entry=f"value_targets[{t}]", kind=_in_words(kind), **form)
     if run["graph"].any():
-        return (
-            f"value_targets[{int(run['graph'].argmax())}] carries a graph: targets are constants, "
-            "act under torch.no_grad or detach"
-        )
+        return _(
+            "{entry} carries a graph: targets are constants, act under torch.no_grad or detach"
+        ).format(entry=f"value_targets[{int(run['graph'].argmax())}]")
     return None
 
 
-def _judge_reached(run, seed):
+def _in_words(kind):
+    """Returns what `_kind` says, in the language of the course."""
+    name, _space, shape = kind.partition(" ")
+    if shape:
+        return f"{kind_in_words(name)} {shape}"
+    name, _bracket, n = kind.rstrip(")").partition("(")
+    return _("{kind} of {n}").format(kind=name, n=n) if n else name
+
+
+def _judge_reached(run, pictures):
     """Compares what the network was called with, if it was, with the recorded observations."""
-    pictures = draw_case(seed, FIRST).pictures
     known = pictures.reshape(len(pictures), -1)[:, PIXELS]
     if all(np.abs(known - row).max(1).min() < 1e-3 for row in run["reached"]):
         return None
-    return "the network is given other numbers than the observations: hand them on as they are"
+    return _("the network is given other numbers than the observations: hand them on as they are")
 
 
 def _judge_changed(run):
@@ -266,8 +283,9 @@ def _judge_changed(run):
         return None
     key = str(run["changed"][0])
     if key == "state":
-        return "`state` is gone or changed: leave it as it is"
-    return f"the {key} of the trajectory are overwritten or changed: work on a copy"
+        return _("`state` is gone or changed: leave it as it is")
+    told = _("the {key} of the trajectory are overwritten or changed: work on a copy")
+    return told.format(key=key)
 
 
 def evaluate(polynomial, gamma):
@@ -285,15 +303,20 @@ def _judge_first(run, other, expected, gamma):
     if _explains(right, runs):
         return None
     if run["places"] < len(got):
-        return "steps share one and the same tensor, an alias: make a new one for each step"
-    for factors in (runs, [(gamma, targets) for _, targets in runs]):  # gamma is used, or fixed
+        return _("steps share one and the same tensor, an alias: make a new one for each step")
+    for factors in (
+        runs,
+        [(gamma, targets) for _other, targets in runs],
+    ):  # gamma is used, or fixed
         if mistake := _named(factors, _part(expected, "targets/mistake")):
             return mistake
     if mistake := _judge_gamma(runs, right):
         return mistake
     wrong = next(pair for pair in runs if not _explains(right, [pair]))
-    intro = "" if wrong[0] == gamma else f"with gamma = {wrong[0]}, "
-    return intro + _difference(wrong[1], evaluate(right, wrong[0]), RESETS)
+    mistake = _difference(wrong[1], evaluate(right, wrong[0]), RESETS)
+    if wrong[0] == gamma:
+        return mistake
+    return _("with gamma = {gamma}, {mistake}").format(gamma=wrong[0], mistake=mistake)
 
 
 def _explains(polynomial, runs):
@@ -304,23 +327,25 @@ def _named(runs, mistakes):
     """Returns the first mistake that explains all targets wholly, or None."""
     for mistake, polynomials in mistakes.items():
         if any(_explains(each, runs) for each in np.moveaxis(polynomials, 1, 0)):
-            return mistake
+            return _(mistake)
     return None
 
 
 def _judge_gamma(runs, right):
     """Names a wrong discount, if all targets are right but for that."""
-    found = [_gamma_of(got, right) for _, got in runs]
+    found = [_gamma_of(got, right) for _gamma, got in runs]
     if None in found:
         return None
-    (gamma, _), *others = runs
+    gamma, *others = [gamma for gamma, _got in runs]
     if not np.isclose(found[0], gamma, atol=1e-3):
-        left_out = ": it is left out" if np.isclose(found[0], 1, atol=1e-3) else ""
-        return f"the targets are those of γ = {found[0]:.4g}, expected γ = {gamma:.4g}{left_out}"
-    return (
-        f"with gamma = {others[0][0]} the targets are those of γ = {found[1]:.4g}: use the "
-        "argument gamma, no fixed number"
-    )
+        told = _("the targets are those of γ = {found:.4g}, expected γ = {gamma:.4g}")
+        told = told.format(found=found[0], gamma=gamma)
+        left_out = _("{mistake}: it is left out").format(mistake=told)
+        return left_out if np.isclose(found[0], 1, atol=1e-3) else told
+    return _(
+        "with gamma = {gamma} the targets are those of γ = {found:.4g}: use the argument gamma, no "
+        "fixed number"
+    ).format(gamma=others[0], found=found[1])
 
 
 def _gamma_of(got, right):
@@ -338,12 +363,20 @@ def _difference(got, right, resets):
     wrong, whole = off > CLOSE * np.abs(right).max(), ~resets.any(0)
     ended = ", ".join(map(str, np.flatnonzero(resets[:, b])))
     if whole.any() and not wrong[:, whole].any():
-        look = "environments without a reset are right: look at what a reset cuts"
+        look = _("environments without a reset are right: look at what a reset cuts")
     elif not wrong[-1].any():
-        look = "the last step is right: look at how earlier ones follow from later ones"
+        look = _("the last step is right: look at how earlier ones follow from later ones")
     else:
-        look = "the last step is wrong too: look at it first, it has the fewest terms"
-    return (
-        f"the target of step {t} in environment {b} is {got[t, b]:.4f}, expected {right[t, b]:.4f} "
-        f"({f'reset at step {ended}' if ended else 'no reset'}); {look}"
+        look = _("the last step is wrong too: look at it first, it has the fewest terms")
+    told = (
+        _(
+            "the target of step {t} in environment {b} is {got:.4f}, expected {right:.4f} (reset "
+            "at step {resets}); {look}"
+        )
+        if ended
+        else _(
+            "the target of step {t} in environment {b} is {got:.4f}, expected {right:.4f} (no "
+            "reset); {look}"
+        )
     )
+    return told.format(t=t, b=b, got=got[t, b], right=right[t, b], resets=ended, look=look)

@@ -12,7 +12,7 @@ def pytest_configure(config):
     for name in ("JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG", "A2C_DRIVE"):
         os.environ.pop(name, None)  # nobody watches the tests, or keeps them
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other cost most
-    os.environ["A2C_MINUTES"], os.environ["A2C_CATCH_STEPS"] = "0.4", "1000"
+    os.environ["A2C_MINUTES"], os.environ["A2C_CATCH_STEPS"] = "0.4", "500"
     config.stash[OUT] = folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     os.environ["A2C_OUT"] = folder.name
 

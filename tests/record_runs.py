@@ -16,7 +16,7 @@ from tests import notebook
 
 DATA = Path(__file__).parent / "data"
 NAMES = ["agent step", "total loss", "entropy", "coefficient of determination", "gradient norm"]
-NAMES += ["alike", "score"]
+NAMES += ["alike", "rewarded", "score"]
 
 UNCHECKED = [
     ("a2c-check", f"checks.check_{what}(", f"None and checks.check_{what}(")
@@ -69,9 +69,10 @@ def record(name):
     return points
 
 
-def write(name, points):
+def write(name, points, folder=DATA):
     """Writes a run's points to its file, four digits each."""
-    with open(DATA / f"{name}.csv", "w", newline="") as file:
+    folder.mkdir(exist_ok=True)
+    with open(folder / f"{name}.csv", "w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(NAMES)
         for point in points:
@@ -80,12 +81,12 @@ def write(name, points):
             table.writerow([point["agent step"], *texts])
 
 
-def read(name):
+def read(name, folder=DATA):
     """Yields the recorded points of a run, as `Health.judge` takes them."""
-    with open(DATA / f"{name}.csv", newline="") as file:
+    with open(folder / f"{name}.csv", newline="") as file:
         for row in csv.DictReader(file):
             point = {key: float(text) if text else None for key, text in row.items()}
-            yield {**point, "agent step": int(row["agent step"])}
+            yield {"rewarded": 1.0, **point, "agent step": int(row["agent step"])}
 
 
 if __name__ == "__main__":

@@ -247,6 +247,24 @@ class NatureModel(nn.Module):
     def n_logits(self):
         return self.head.out_features - 1
 """,
+    "arrays and tensors of any type": """
+class NatureModel(nn.Module):
+    def __init__(self, n_actions):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(4, 32, 8, 4), nn.Conv2d(32, 64, 4, 2)
+        self.conv3, self.hidden = nn.Conv2d(64, 64, 3), nn.Linear(3136, 512)
+        self.logits, self.value = nn.Linear(512, n_actions), nn.Linear(512, 1)
+        for layer in self.children():
+            nn.init.orthogonal_(layer.weight, 2**0.5)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x):
+        x = torch.as_tensor(np.asarray(x), dtype=torch.float32)
+        for layer in (self.conv1, self.conv2, self.conv3):
+            x = layer(x).relu()
+        x = self.hidden(x.flatten(1)).relu()
+        return self.logits(x), self.value(x)
+""",
     "orthogonal by QR": """
 def orthogonal(layer, gain):
     rows = layer.weight.shape[0]
@@ -505,6 +523,25 @@ class Policy:
         a = dist.sample()
         log_probs, values = dist.log_prob(a), values[..., 0]
         return dict(actions=a.cpu().numpy(), logits=logits, log_probs=log_probs, values=values)
+
+    def reset(self):
+        pass
+""",
+    "no tensor of its own": """
+class Policy:
+    def __init__(self, model):
+        self.model = model
+
+    def act(self, inputs):
+        logits, values = self.model(np.asarray(inputs, dtype=float))
+        distribution = torch.distributions.Categorical(logits=logits)
+        actions = distribution.sample()
+        return {
+            "actions": actions.numpy(),
+            "logits": logits,
+            "log_probs": distribution.log_prob(actions),
+            "values": values.reshape(-1),
+        }
 
     def reset(self):
         pass
@@ -1513,6 +1550,7 @@ def _right_policies():
         "slots, keys of its own": dict(learner="tensors of the policy's own"),
         "one-hot": dict(learner="columns of its own"),
         "globals": dict(policy_made="Policy()", learner="globals", learner_made="A2C()"),
+        "no tensor of its own": dict(model="arrays and tensors of any type"),
     }
     return {name: answer(policy=name, **pairs.get(name, {})) for name in POLICIES}
 

@@ -27,6 +27,11 @@ def test_points_that_are_not_given_are_one_each(tmp_path):
     assert assignment.points == {**dict.fromkeys([*TASKS, "comments"], 1), "A2C": 2.5}
 
 
+def test_an_older_file_that_names_no_language_is_in_english(tmp_path):
+    assignment = read(tmp_path, json.dumps({k: x for k, x in GIVEN.items() if k != "language"}))
+    assert assignment.language == "en"
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -44,6 +49,8 @@ def test_points_that_are_not_given_are_one_each(tmp_path):
         ({"agent_steps": True}, "agent_steps is True: expected a whole number"),
         ({"deadline": " "}, "deadline is ' ': expected a text that is not empty"),
         ({"ask": None}, "ask is None: expected a text"),
+        ({"language": "Russian"}, "language is 'Russian': expected one of en, ru"),
+        ({"language": ["en"]}, r"language is \['en'\]: expected one of en, ru"),
         ({"points": {"A3C": 1}}, "points: A3C is no task: expected NatureModel, Policy"),
         ({"points": {"A2C": -1}}, "points: A2C is -1: expected a number from 0 on"),
         ({"points": {"A2C": float("nan")}}, "points: A2C is nan: expected a number"),

@@ -26,6 +26,12 @@ def folder(tmp_path):
     return tmp_path / "logs" / "run"
 
 
+def test_a_notebook_shows_the_message_of_an_error_alone():
+    shown = RunError("the run is another's. " * 9)._render_traceback_()
+    assert shown[0].startswith("RunError: the run is another's.") and len(shown) == 3
+    assert all(len(line) <= 100 for line in shown)
+
+
 def test_a_run_resumes_exactly_where_it_was_saved(folder):
     run, parts = new_run(folder)
     train(parts, 3)
@@ -164,6 +170,35 @@ def test_another_game_network_or_setting_is_a_clear_error(folder, change, messag
     assert path.read_bytes() == before and parts["runner"].step_var == 80
 
 
+def with_another_optimizer():
+    """Returns the parts of a run whose optimizer is another kind than in `make_parts`."""
+    parts = make_parts()
+    parts["optimizer"] = torch.optim.Adam(parts["model"].parameters(), lr=0.1)
+    parts["schedule"] = torch.optim.lr_scheduler.LambdaLR(parts["optimizer"], lambda k: 1.0)
+    return parts
+
+
+def test_another_kind_of_optimizer_is_a_clear_error_and_nothing_is_loaded(folder):
+    run, parts = new_run(folder)
+    train(parts, 1)
+    run.save()
+    others = with_another_optimizer()
+    before = others["model"].weight.clone()
+    later, _ = make_run(folder, parts=others)
+    with pytest.raises(RunError, match=r"another run: optimizer was \['alpha'.*and is .*'betas'"):
+        later.resume(1000)
+    assert torch.equal(others["model"].weight, before)
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_an_optimizer_of_another_version_of_torch_resumes(folder, older):
+    run, parts = new_run(folder)
+    others = make_parts()
+    del (parts if older else others)["optimizer"].param_groups[0]["foreach"]
+    run.save()
+    assert make_run(folder, parts=others)[0].resume(1000) == "resuming run at agent step 0"
+
+
 def test_a_checkpoint_made_on_a_gpu_resumes_without_one(folder, monkeypatch):
     run, parts = new_run(folder)
     train(parts, 2)
@@ -204,6 +239,64 @@ def test_a_checkpoint_of_the_first_layout_resumes(folder):
     assert torch.load(run.save()).keys() == state.keys()
 
 
+def with_numpys_numbers():
+    """Returns the parts of a run, and settings, that hold numbers of NumPy's."""
+    parts = make_parts()
+    parts["optimizer"].param_groups[0].update(lr=0.1 * np.sqrt(2), initial_lr=0.1 * np.sqrt(2))
+    parts["schedule"] = torch.optim.lr_scheduler.LambdaLR(
+        parts["optimizer"], lambda k: np.maximum(0.0, 1 - k / 9)
+    )
+    return parts, dict(gamma=np.float64(0.99), nsteps=np.int64(5), layers=[(np.float32(0.5),)])
+
+
+def test_numpys_numbers_are_saved_as_pythons_and_the_run_resumes(folder):
+    parts, settings = with_numpys_numbers()
+    run, _ = new_run(folder, parts=parts, **settings)
+    train(parts, 2)
+    saved = torch.load(run.save(), weights_only=True)
+    assert type(saved["schedule"]["_last_lr"][0]) is type(saved["settings"]["gamma"]) is float
+    assert saved["model"]._metadata == parts["model"].state_dict()._metadata
+    later, others = with_numpys_numbers()
+    run, _ = make_run(folder, parts=later, **others)
+    assert run.resume(1000) == "resuming run at agent step 160"
+
+
+def test_what_could_not_be_read_again_is_not_saved_and_is_named(folder):
+    run, _ = make_run(folder, layers=np.arange(3))
+    with pytest.raises(
+        RunError, match="what the settings holds could not be read.*nothing was saved"
+    ):
+        run.resume(1000)
+    assert not folder.exists()
+
+
+def refuse_to_read(path):
+    raise OSError(5, "Input/output error", str(path))
+
+
+def lack_memory(*args, **kwargs):
+    raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "fails", "error"),
+    [
+        (pathlib.Path, "read_bytes", refuse_to_read, OSError),
+        (torch, "load", lack_memory, MemoryError),
+    ],
+)
+def test_a_checkpoint_that_may_be_whole_is_not_set_aside(
+    folder, monkeypatch, place, name, fails, error
+):
+    new_run(folder)
+    later, _ = make_run(folder)
+    with monkeypatch.context() as failing, pytest.raises(error):
+        failing.setattr(place, name, fails)
+        later.resume(1000)
+    assert names(folder) == ["checkpoint-0000000000.pt"]
+    assert later.resume(1000) == "resuming run at agent step 0"
+
+
 @pytest.mark.parametrize("part", ["model", "optimizer"])
 def test_numbers_that_are_not_finite_are_not_saved(folder, part):
     run, parts = new_run(folder)
@@ -222,6 +315,19 @@ def test_numbers_that_are_not_finite_are_not_saved(folder, part):
     ):
         run.save()
     assert names(folder) == before
+
+
+def test_a_run_stays_in_its_folder_when_the_current_one_changes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    parts = make_parts(games("logs/run"))
+    run, _ = new_run(pathlib.Path("logs/run"), parts=parts, copy_to="drive")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    sit(run, parts, until=240)
+    assert not names(tmp_path / "elsewhere")
+    kept = names(tmp_path / "logs" / "run")
+    assert "checkpoint-0000000240.pt" in kept and names(tmp_path / "drive" / "run") == kept
+    assert read_curves(tmp_path / "logs" / "run")["Episodes/games"][0].max() == 240
 
 
 # what a folder held before

@@ -10,7 +10,8 @@ from grading.check import TASKS
 from runners import EnvRunner
 from tests import checks
 from tests.checking import CHECKS, LEARNER, Runner, check, make
-from tests.right_answers import RIGHT
+from tests.checks.stand_ins import RecordedModel, as_leaf
+from tests.right_answers import MODELS, RIGHT
 from tests.toys import Counting
 from tests.wrong_answers import WRONG
 
@@ -99,6 +100,22 @@ class Idle:
         return {"actions": np.zeros(len(observations), int)}
 
 
+def test_a_stand_in_asks_the_network_about_a_new_kind_once_and_draws_no_random_numbers():
+    model, pictures, asked = make()["model"], np.zeros((3, 4, 84, 84), np.float32), []
+
+    def forward(observations):
+        asked.append(observations.dtype)
+        return torch.rand(len(observations), 6), torch.rand(len(observations), 1)
+
+    model.forward = forward
+    state = torch.get_rng_state()
+    network = RecordedModel(model, pictures, as_leaf(model, np.zeros((3, 7))))
+    for dtype in (torch.float32, torch.float64, torch.float64):
+        network(torch.as_tensor(pictures).to(dtype))
+    assert asked == [torch.float32, torch.float64]
+    assert torch.equal(state, torch.get_rng_state())
+
+
 # objects that were made from ones that are gone
 
 
@@ -139,6 +156,12 @@ def test_a_policy_check_names_a_policy_of_another_model():
     old, new = make(), make()
     with pytest.raises(checks.CheckError, match=r"run the cells from `Policy\(model\)` on again"):
         checks.check_policy(new["model"], old["policy"], 6)
+
+
+def test_a_policy_check_says_that_values_have_no_axis_that_squeeze_could_name():
+    cells = {"model-class": MODELS["weights by name, values [B]"]}
+    told = check("Policy", make(cells=cells))
+    assert "the network returns them without an axis to remove; reshape(-1) suits both" in told
 
 
 def test_an_exit_inside_a_students_method_is_a_failed_check():

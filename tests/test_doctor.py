@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import subprocess
 import sys
 
@@ -161,6 +162,15 @@ def test_without_the_packages_of_the_table_the_first_mend_is_told():
     hide += "sys.exit(doctor.main())"
     ended = subprocess.run([sys.executable, "-c", hide], cwd=doctor.KIT, capture_output=True)
     assert ended.returncode == 1 and b"pip install -r requirements.txt" in ended.stdout
+
+
+def test_without_babel_a_translated_kit_says_what_is_missing_in_english():
+    hide = "import sys; sys.modules['babel'] = None; import languages; print(languages._('found'))"
+    environment = {**os.environ, "A2C_LANGUAGE": "ru"}
+    ended = subprocess.run(
+        [sys.executable, "-c", hide], cwd=doctor.KIT, env=environment, capture_output=True
+    )
+    assert ended.stdout.split() == [b"found"] and doctor.PACKAGES["babel"] == "babel"
 
 
 def test_the_stand_in_costs_what_the_assignments_network_costs():

@@ -481,6 +481,25 @@ def test_an_exception_that_breaks_into_a_step_closes_the_batch(method, calls, mo
     assert not any(worker.is_alive() for worker in workers)
 
 
+def test_one_thread_steps_as_many_do_and_is_bound_to_no_core(monkeypatch):
+    made = []
+
+    def vector(*given, **ways):
+        made.append((ways["num_threads"], ways["thread_affinity_offset"]))
+        return AtariVectorEnv(*given, **ways)
+
+    monkeypatch.setattr(env_batch, "AtariVectorEnv", vector)
+    monkeypatch.setattr(env_batch, "_first_core", lambda nenvs: 0)
+    one, many = AtariEnvBatch(GAME, 2, 5, threads=1), AtariEnvBatch(GAME, 2, 5)
+    assert made == [(1, -1), (0, 0)]
+    assert np.array_equal(one.reset()[0], many.reset()[0])
+    for _step in range(20):
+        ours, theirs = one.step([1, 3]), many.step([1, 3])
+        assert np.array_equal(ours[0], theirs[0]) and np.array_equal(ours[1], theirs[1])
+    for batch in (one, many):
+        batch.close()
+
+
 def test_an_interrupted_step_of_the_threads_leaves_the_next_one_right(monkeypatch):
     batch, twin = AtariEnvBatch(GAME, 2, 5), AtariEnvBatch(GAME, 2, 5)
     for one in (batch, twin):

@@ -1,9 +1,15 @@
+import re
+import traceback
+
 import nbformat
+import numpy as np
 import pytest
+import torch
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
+from torch import nn
 
-from tests.checks.errors import CheckError, blaming
+from tests.checks.errors import CheckError, blaming, pass_or_raise
 
 RAISING = """
 from tests.checks.errors import blaming
@@ -55,16 +61,66 @@ def test_a_page_made_of_a_notebook_shows_no_traceback(shown):
     assert "CheckError: A2C raised KeyError" in shown[1] and "Traceback" not in shown[1]
 
 
+def test_a_line_without_spaces_is_cut_where_it_gets_too_long():
+    error = CheckError("A2C: no")
+    error.frames = [traceback.FrameSummary("a.py", 1, "step", line="x=" + 200 * "y")]
+    assert error._render_traceback_()[1] == f"  line 1 of a.py, step: x={72 * 'y'} …"
+
+
 def test_an_error_outside_a_notebook_names_function_and_line():
     with pytest.raises(CheckError, match=r"Policy raised ZeroDivisionError: .* line \d+ of test_"):
         with blaming("Policy"):
             1 / 0  # noqa: B018
 
 
+def test_a_message_that_asks_ends_with_its_question_mark():
+    for mistake, end in (("is its return missing?", "missing?"), ("one is missing", "missing.")):
+        with pytest.raises(CheckError) as caught:
+            pass_or_raise("Policy", mistake)
+        assert str(caught.value).endswith(end)
+
+
+def test_an_array_that_meets_a_tensor_is_told_so():
+    with pytest.raises(CheckError, match="Concatenation .* a NumPy array meets a tensor"):
+        with blaming("ComputeValueTargets"):
+            np.ones(2) + torch.ones(2)
+
+
 def test_an_error_of_two_types_tells_which_to_change():
     with pytest.raises(CheckError, match="two types; make the targets float32"):
         with blaming("A2C"):
             raise RuntimeError("Found dtype Double but expected Float")
+
+
+CAUSES = [
+    (lambda: nn.Linear(3136, 512)(torch.zeros(6, 5184)), "comes with 5184 numbers to a linear "),
+    (lambda: torch.distributions.Categorical(torch.zeros(6, 6)), "name the logits: logits=…"),
+    (lambda: np.ones(2) * torch.ones(2, requires_grad=True), "makes a tensor of the array"),
+    (lambda: torch.cat([np.ones(2)]), "makes a tensor of the array"),
+]
+
+
+@pytest.mark.parametrize(("raising", "says"), CAUSES, ids="sizes categorical mixed cat".split())
+def test_an_error_of_torch_comes_with_its_usual_cause(raising, says):
+    with pytest.raises(CheckError) as caught:
+        with blaming("NatureModel"):
+            raising()
+    assert says in str(caught.value) and len(str(caught.value)) < 450
+
+
+def test_a_stub_that_is_left_below_the_code_is_to_be_removed():
+    told = (
+        "A2C raised NotImplementedError: remove this line once your code is there (in test_a_stub"
+    )
+    with pytest.raises(CheckError, match=re.escape(told)):
+        with blaming("A2C"):
+            raise NotImplementedError()
+
+
+def test_an_error_without_a_message_is_named():
+    with pytest.raises(CheckError, match="Policy raised AssertionError: without a message"):
+        with blaming("Policy"):
+            raise AssertionError
 
 
 class Silent(Exception):

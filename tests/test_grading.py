@@ -1,6 +1,7 @@
 import io
 import json
 import sys
+import tracemalloc
 import types
 import warnings
 import zipfile
@@ -16,8 +17,10 @@ from tensorboardX.summary import scalar
 
 from grading import checklist
 from grading.__main__ import main
-from grading.checklist import CURVES, count_words, outlook, read_score
-from grading.pack import MANIFEST, hand_in, pack
+from grading.checklist import CURVES, count_words, outlook, read_comments
+from grading.curves import read_score
+from grading.notebook import code_cells
+from grading.pack import MANIFEST, hand_in, pack, report
 from grading.verdicts import Verdict
 from tests import notebook
 from tests.checking import SETTINGS
@@ -114,6 +117,27 @@ def test_check_refuses_what_is_no_notebook(content, tmp_path, capsys):
     with pytest.raises(SystemExit) as left:
         main(["check", str(tmp_path / "answer.ipynb")])
     assert left.value.code == 2 and "is no notebook" in capsys.readouterr().err
+
+
+def test_check_parses_no_notebook_that_is_too_large(tmp_path, capsys):
+    with open(tmp_path / "answer.ipynb", "wb") as file:
+        file.truncate(101_000_000)  # takes no space
+    with pytest.raises(SystemExit) as left:
+        main(["check", str(tmp_path / "answer.ipynb")])
+    told = capsys.readouterr().err
+    assert left.value.code == 2 and "the notebook has 101 MB, at most 100 are read" in told
+
+
+def test_what_code_cells_have_put_out_is_not_kept_while_they_are_parsed(tmp_path):
+    cell = {"cell_type": "code", "metadata": {}, "execution_count": None, "source": "x"}
+    cell |= {"attachments": [], "outputs": [[]] * 200_000}
+    book = {"cells": [{**cell, "id": str(k)} for k in range(4)], "metadata": {}, "nbformat": 4}
+    (tmp_path / "a.ipynb").write_text(json.dumps(book | {"nbformat_minor": 5}))
+    tracemalloc.start()
+    assert code_cells(tmp_path / "a.ipynb") == [(str(k), "x") for k in range(4)]
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 30e6
 
 
 def test_check_names_a_missing_file(capsys):
@@ -245,7 +269,8 @@ def test_pack_writes_the_run_and_nothing_else(folder, capsys):
     )
     assert archive == folder / "hand-in.zip" and not (folder / "hand-in.part").exists()
     told = capsys.readouterr().out
-    assert "missing" not in told and "1,600" in told and "500 at the end, 640 at its best" in told
+    assert "missing" not in told and "1,600" in told
+    assert "500 at the end" in told and "640 at its best" in told
 
 
 def test_pack_is_a_command_with_defaults_from_the_folder(folder, monkeypatch, capsys):
@@ -255,6 +280,39 @@ def test_pack_is_a_command_with_defaults_from_the_folder(folder, monkeypatch, ca
     assert main(["pack", "--run", "old", "a2c_assignment.ipynb", "--out", "."]) == 1
     assert "logs/old/events.out.1" in zipfile.ZipFile(folder / "hand-in.zip").namelist()
     assert "run the training cell" in capsys.readouterr().out
+
+
+def test_the_report_is_no_wider_than_a_line_of_jupyterlab(folder):
+    for path in (folder / "videos").rglob("*.mp4"):
+        path.unlink()
+    save(folder, [nbformat.v4.new_code_cell("look(" + 40 * "x" + ")")])
+    given = hand_in("a2c_assignment.ipynb", folder, folder / "logs" / "first-run")
+    lines = report(*given).splitlines()
+    assert 80 < max(len(line) for line in lines if "hand-in.zip" not in line) <= 100
+
+
+RUSSIAN = {"name": "имя", "there": "есть", "score": "счёт"}
+
+
+def test_the_report_is_translated_and_the_rows_are_keys(folder, monkeypatch):
+    monkeypatch.setattr("grading.pack._", lambda message: RUSSIAN.get(message, message))
+    monkeypatch.setattr("grading.pack.pgettext", lambda context, message: "исправить")
+    archive, rows, score = hand_in("a2c_assignment.ipynb", folder, folder / "logs" / "first-run")
+    lines = [line.split() for line in report(archive, rows, score).splitlines()]
+    assert [row.thing for row in rows[:2]] == ["name", "score"]
+    assert lines[2][:3] == ["исправить", "имя", "none"] and lines[4][:2] == ["есть", "счёт"]
+
+
+def test_check_prints_its_results_in_the_language_of_the_course(tmp_path, monkeypatch, capsys):
+    verdicts = {"Policy": Verdict("passed"), "A2C": Verdict("failed", "A2C: why.")}
+    monkeypatch.setattr("grading.__main__.check_notebook", lambda *given: verdicts)
+    russian = {"passed": "пройдено", "failed": "не пройдено"}
+    monkeypatch.setattr("grading.__main__._", lambda message: russian.get(message, message))
+    path = str(write(tmp_path, {}))
+    assert main(["check", path]) == 1
+    assert capsys.readouterr().out == "Policy: пройдено\nA2C: не пройдено: A2C: why.\n"
+    assert main(["check", path, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["Policy"]["result"] == "passed"
 
 
 def test_the_hand_in_says_whose_it_is_of_which_release_and_of_which_settings(folder):
@@ -348,9 +406,10 @@ def test_the_checklist_names_a_file_that_is_missing(gone, thing, mend, folder):
         ([ran("train()", printed(ENDED))], "comments", "keep the cell"),
         ([ran("train()"), comments(COMMENTS)], "notebook", "save the notebook"),
         ([ran("train()", printed("9" + ENDED)), comments(COMMENTS)], "notebook", "save"),
-        ([*whole(), nbformat.v4.new_code_cell("look()")], "cells not run", "look()"),
+        ([nbformat.v4.new_code_cell("look()"), *whole()], "cells not run", "look()"),
+        ([nbformat.v4.new_code_cell("# A\n@b()\ndef c():"), *whole()], "cells not run", "def c()"),
         (
-            [*whole(), ran("fail()", nbformat.v4.new_output("error", ename="E", evalue=""))],
+            [ran("fail()", nbformat.v4.new_output("error", ename="E", evalue="")), *whole()],
             "cells that failed",
             "fail()",
         ),
@@ -360,6 +419,25 @@ def test_the_checklist_names_what_the_notebook_lacks(cells, thing, mend, folder)
     save(folder, cells)
     lacks = missing(folder)
     assert lacks.keys() == {thing} and mend in lacks[thing]
+
+
+def test_cells_below_the_one_that_packs_are_not_needed(folder):
+    failed = ran("fail()", nbformat.v4.new_output("error", ename="E", evalue=""))
+    save(folder, [*whole(), nbformat.v4.new_code_cell("further()"), failed])
+    assert missing(folder) == {}
+
+
+def test_an_answer_to_a_question_is_no_comment_on_a_curve():
+    book = notebook.read()
+    questions = [cell for cell in book.cells if cell.id.startswith("question-")]
+    told = read_comments(book)
+    assert len(questions) == 5 and told.startswith('"Early on" is')
+    for cell in questions:
+        cell.source += "\n\n- *entropy*: many words that answer no task at all, in another cell."
+    assert read_comments(book) == told
+    (cell,) = (cell for cell in book.cells if cell.id == "curves-comments")
+    cell.source = "**Task 6**"
+    assert (read_comments(book), count_words(cell.source)) == ("", 0)
 
 
 def test_a_notebook_that_cannot_be_read_is_packed_and_named(folder):
@@ -407,24 +485,65 @@ def test_comments_are_counted_without_what_the_assignment_wrote():
     assert count_words("**Всё** растёт") == 2
 
 
+def test_the_task_is_no_comment_in_any_language_and_a_students_paragraph_is_one():
+    given = "**Задание 6** (20 минут). Прокомментируйте каждую кривую.\n\nYOUR ANSWER HERE\n"
+    assert count_words(given) == 0
+    assert count_words(f"{given}\n**Кривая 6** растёт.") == 2
+    assert count_words("**Entropy: 1.6** at first, 0.6 later") == 4
+
+
+@pytest.mark.parametrize(
+    "printed_last",
+    [
+        "1,600 of 10,000,000 agent steps",
+        "1\u202f600 из 10\u202f000\u202f000 шагов агента",
+        "Пройдено 1 600 из 10 000 000 шагов агента",
+        "1.600 von 10.000.000 Schritten",
+        "1600 of 10000000 agent steps",
+    ],
+)
+def test_the_runs_end_is_found_in_any_language(printed_last, folder):
+    save(folder, [ran("train()", printed(printed_last)), comments(COMMENTS)])
+    assert not missing(folder)
+
+
 def test_the_solved_notebooks_comments_are_the_answer_alone():
     source = notebook.cells(notebook.read())["curves-comments"]
     begin, end = source.index("<!-- BEGIN"), source.index("<!-- END")
     assert count_words(source[:begin] + source[end:]) == 0 < 100 < count_words(source)
 
 
-def test_pack_in_colab_takes_the_notebook_as_seen_and_offers_the_download(folder, monkeypatch):
+@pytest.fixture
+def colab(monkeypatch):
+    """Stands for Colab: how long its page is asked, what it answers, and what it downloads."""
+    told = types.SimpleNamespace(answers={}, asked=[], downloads=[])
+
+    def request(what, timeout_sec=5):
+        told.asked.append(timeout_sec)
+        return told.answers.get(what)
+
+    module = types.ModuleType("google.colab")
+    module._message = types.SimpleNamespace(blocking_request=request)
+    module.files = types.SimpleNamespace(download=told.downloads.append)
+    monkeypatch.setitem(sys.modules, "google.colab", module)
+    return told
+
+
+def test_pack_in_colab_takes_the_notebook_as_seen_and_offers_the_download(folder, colab):
     (folder / "a2c_assignment.ipynb").unlink()
     seen = nbformat.v4.new_notebook(cells=whole())
     seen.cells[1] = nbformat.v4.new_markdown_cell(COMMENTS, metadata={"id": "curves-comments"})
-    colab, downloads = types.ModuleType("google.colab"), []
-    colab._message = types.SimpleNamespace(blocking_request=lambda what: {what[4:]: seen})
-    colab.files = types.SimpleNamespace(download=downloads.append)
-    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    colab.answers["get_ipynb"] = {"ipynb": seen}
     archive = pack("a2c_assignment.ipynb", folder, folder / "logs" / "first-run")
-    assert downloads == [str(archive)] and not missing(folder)
+    assert colab.downloads == [str(archive)] and not missing(folder)
     inside = nbformat.reads(zipfile.ZipFile(archive).read("a2c_assignment.ipynb").decode(), 4)
     assert [cell.source for cell in inside.cells] == [cell.source for cell in seen.cells]
+
+
+def test_pack_waits_two_minutes_for_colab_and_then_says_what_to_do(folder, colab):
+    with pytest.raises(TimeoutError, match="Colab did not give the notebook within 120 s: run"):
+        pack("a2c_assignment.ipynb", folder, folder / "logs" / "first-run")
+    assert colab.asked == [120] and not colab.downloads
 
 
 @pytest.mark.parametrize(
@@ -440,3 +559,14 @@ def test_pack_refuses_a_wrong_call_and_keeps_the_archive(arguments, told, folder
         main(arguments)
     assert left.value.code == 2 and told in capsys.readouterr().err
     assert (folder / "hand-in.zip").read_bytes() == b"older"
+
+
+def test_a_language_that_there_is_not_is_refused(monkeypatch, capsys):
+    monkeypatch.setenv("A2C_LANGUAGE", "russian")
+    with pytest.raises(SystemExit) as left:
+        main(["check", "a.ipynb"])
+    assert left.value.code == 2
+    assert (
+        "the language is 'russian', expected one of en, ru: A2C_LANGUAGE sets it"
+        in capsys.readouterr().err
+    )

@@ -17,6 +17,7 @@ HEALTHY = {
     "coefficient of determination": 0.9,
     "gradient norm": 0.2,
     "alike": 0.0,
+    "rewarded": 1.0,
     "score": 200.0,
 }
 
@@ -54,6 +55,7 @@ def lasting(signs, points, every=2_000):
         ({"coefficient of determination": math.nan}, "the coefficient of determination stays at 0"),
         ({"gradient norm": 6.0}, "the gradient norm is 12 times the bound of 0.5, so"),
         ({"alike": 1.0}, "all environments show the same picture, or all are given"),
+        ({"rewarded": 0.0}, "no reward has come in at any of the latest points"),
         ({"score": 160.0}, "reward_mean_100 is 160, and random play scores 150"),
     ],
 )
@@ -62,6 +64,12 @@ def test_judge_warns_once_of_a_sign_that_lasts(signs, message):
     assert message in warning and warning.startswith("at agent step 348,000: ")
     assert not judge(lasting(signs, POINTS - 1))
     assert not judge(lasting({}, 3 * POINTS))
+
+
+def test_where_no_reward_comes_no_mistake_is_looked_for_in_the_code():
+    signs = {"entropy": math.log(6), "coefficient of determination": -1.0, "score": 0.0}
+    (warning,) = judge(lasting({"rewarded": 0.0, **signs}, POINTS))
+    assert "no mistake of yours: chance has to find the first reward" in warning
 
 
 def test_a_sign_must_last_for_updates_and_not_for_points_alone():
@@ -81,9 +89,16 @@ def test_a_low_score_counts_after_many_updates_and_once_a_game_has_ended():
     assert not judge([{**point, "score": 160.0} for point in early])
 
 
-def test_a_game_with_negative_scores_has_its_bound_above_random_play():
-    assert judge(lasting({"score": -20.0}, POINTS), random_score=-20.7)
-    assert not judge(lasting({"score": -10.0}, POINTS), random_score=-20.7)
+def test_a_game_with_scores_of_0_or_below_may_stay_for_long_where_random_play_is():
+    assert not judge(lasting({"score": -20.5}, POINTS), random_score=-20.3)
+    assert not judge(lasting({"score": 0.0}, POINTS), random_score=0.0)
+    assert judge(lasting({"score": -3.0}, POINTS), random_score=-2.0)
+
+
+def test_where_rewards_are_rare_the_values_need_not_explain_much_at_first():
+    good, bad = lasting({}, POINTS), lasting({"coefficient of determination": -0.01}, POINTS)
+    assert not judge(good[:8] + bad[8:])
+    assert judge(good[:4] + bad[4:])
 
 
 @pytest.mark.parametrize("name", ["total loss", "entropy", "gradient norm"])
@@ -115,8 +130,10 @@ class OnGpu:
 
 
 def look(observations, actions, nenvs=4):
-    figures = {key: HEALTHY[key] for key in HEALTHY if key not in ("agent step", "alike", "score")}
-    trajectory = {"observations": observations, "actions": actions}
+    known = "agent step", "alike", "rewarded", "score"
+    figures = {key: HEALTHY[key] for key in HEALTHY if key not in known}
+    rewards = np.float32([0, 0, 1, 0, 0, 0, 0, 0])
+    trajectory = {"observations": observations, "actions": actions, "rewards": rewards}
     return make_health(make_runner(nenvs)).point(trajectory, figures)
 
 
@@ -142,6 +159,7 @@ def test_check_warns_of_a_run_that_fails():
     runner, rng = make_runner(nenvs=4), np.random.default_rng(0)
     health = make_health(runner)
     trajectory = {"observations": rng.random((8, 2, 3)), "actions": np.arange(8)}
+    trajectory["rewards"] = np.zeros(8)
     figures = {**HEALTHY, "entropy": 0.0}
     with pytest.warns(SickRun, match="at agent step 112,000: the entropy has fallen to 0"):
         for _ in range(POINTS):
@@ -196,6 +214,6 @@ def test_the_reference_run_gives_no_warning():
     for k, step in enumerate(columns["entropy"][0].tolist()):
         score = scores[bisect.bisect_right(score_steps, step)]
         figures = {name: values[k] for name, (_, values, _) in columns.items()}
-        points.append({**figures, "agent step": step, "alike": 0.0, "score": score})
+        points.append({**HEALTHY, **figures, "agent step": step, "score": score})
     assert len(points) > 1000 and points[-1]["agent step"] >= 9_990_000
     assert not judge(points)

@@ -13,7 +13,7 @@ from release.students import stubbed
 from tests import notebook
 from tests.test_grading import small, write
 
-FEW = LIMITS._replace(total=60.0, cell=10.0, memory=2.0, threads=99, written=2 * 2**24)
+FEW = LIMITS._replace(total=60.0, cell=10.0, memory=2.0, threads=99)
 RIGHT, WRONG = "right answers", "wrong answers"
 FORGED = '{"task": "Policy", "raised": "", "result": "passed"}\\n{"ending": ""}\\n'
 

@@ -10,6 +10,7 @@ import pytest
 
 import training.mirror as module
 from tests.toys import full_disk
+from training import RunError
 from training.mirror import Mirror, write_whole
 
 
@@ -220,6 +221,14 @@ def test_a_place_that_is_not_there_is_named(run, tmp_path):
     with pytest.raises(FileNotFoundError, match=f"there is no folder {missing}. Is the drive"):
         Mirror(run, tmp_path / "elsewhere" / "a2c")
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_place_where_the_run_itself_is_cannot_hold_its_copy(run, tmp_path, monkeypatch):
+    before = contents(run)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match="the run to logs: the run itself is there; name another"):
+        Mirror(run, "logs")
+    assert contents(run) == before
 
 
 def test_google_drive_is_mounted_in_colab(run, monkeypatch):

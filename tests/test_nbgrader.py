@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import nbformat
@@ -68,13 +69,56 @@ def test_the_fields_of_nbgrader_are_true():
     for cell in notebook.read().cells:
         fields = cell.metadata.get("nbgrader", {})
         solution = "BEGIN SOLUTION" in cell["source"]
-        check = "checks.check_" in cell["source"] and cell["id"].endswith("-check")
+        counts = cell["id"].endswith("-check") and not cell["id"].startswith("further-")
+        check = "checks.check_" in cell["source"] and counts
         assert bool(fields) == (solution or check), cell["id"]
         if fields:
             assert fields["grade_id"] == cell["id"] and fields["cell_type"] == cell.cell_type
             assert fields["solution"] == solution and fields["locked"] == check
             assert fields["grade"] == (check or cell.cell_type == "markdown")
             assert ("points" in fields) == fields["grade"]
+
+
+# zip_collect
+
+COLLECTOR = r"""
+c = get_config()
+c.FileNameCollectorPlugin.named_regexp = (  # exports of Moodle and of Canvas
+    r".*/[^/]*?_(?P<student_id>\d+)_(?:assignsubmission_file_?|\d+_[^/]+)/"
+    r"(?:.*/)?(?P<file_id>a2c_assignment)\.ipynb$"
+)
+"""
+DELIVERED = {  # as Moodle and Canvas name them: whose they are
+    "Ada Lovelace_101_assignsubmission_file/hand-in.zip": "101",
+    "Пётр Ёлкин_102_assignsubmission_file_/hand-in.zip": "102",
+    "Participant_103_assignsubmission_file/a2c.zip": "103",
+    "hoppergrace_104_9001_hand-in.zip": "104",
+    "wrongwim_LATE_105_9002_hand-in-2.zip": "105",
+    "Solo_106_assignsubmission_file/a2c_assignment.ipynb": "106",
+}
+
+
+def test_zip_collect_takes_hand_ins_of_moodle_and_canvas(course, tmp_path):
+    (tmp_path / "nbgrader_config.py").write_text(COLLECTOR)
+    shutil.copytree(course / "release", tmp_path / "release")
+    for name, student in DELIVERED.items():
+        path = tmp_path / "downloaded" / "a2c" / "archive" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".ipynb":
+            path.write_text(student)
+            continue
+        inside = "a2c/" if student == "103" else ""  # packed again, with its folder
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(f"{inside}{kit.NOTEBOOK}", student)
+            archive.writestr(f"{inside}.ipynb_checkpoints/a2c_assignment-checkpoint.ipynb", "old")
+            archive.writestr(f"{inside}videos/True/rl-video-episode-0.mp4", "film")
+            archive.writestr(f"{inside}weights.pt", "weights")
+    said = nbgrader(tmp_path, "zip_collect", "a2c")
+    submitted = tmp_path / "submitted"
+    assert {path.name for path in submitted.iterdir()} == {*DELIVERED.values()}, said
+    for student in DELIVERED.values():
+        (file,) = (submitted / student / "a2c").iterdir()
+        assert (file.name, file.read_text()) == (kit.NOTEBOOK, student)
 
 
 # points

@@ -6,7 +6,7 @@ import sys
 import nbformat
 import pytest
 
-from benchmarks import evaluation, figures, report, study, throughput
+from benchmarks import evaluation, figures, games, report, study, throughput
 from lesson.assignment import read_assignment
 from release import matrix
 from release.assigned import texts as texts_of_assignment
@@ -32,6 +32,7 @@ def printed():
     assigned = texts_of_assignment(read_assignment())
     texts[README] |= {"speed": throughput.line(speeds)}
     texts[README] |= {name: assigned[name] for name in ("heading", "marks")}
+    texts[README] |= {"games": games.render(json.loads(read(games.FIGURES)))}
     texts[README] |= {"matrix": matrix.render(json.loads(read(matrix.RESULTS)))}
     texts[figures.PAGE] |= evaluation.render(json.loads(read(evaluation.FIGURES)))
     texts[throughput.PAGE] = {"tables": throughput.render(speeds)}

@@ -2,7 +2,7 @@ import json
 import os
 import re
 import shutil
-from concurrent.futures import Future
+import sys
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -231,12 +231,52 @@ def test_the_best_mean_comes_first_and_a_choice_without_all_seeds_is_left_out():
 
 def test_a_run_of_the_study_that_fails_is_reported_after_the_others(monkeypatch, tmp_path):
     monkeypatch.setattr(study, "FIGURES", tmp_path / "study.json")
-    good, bad = Future(), Future()
-    good.set_result({"scores": [1.0]})
-    bad.set_exception(OSError("killed"))
-    failed = study.record({bad: ("low", "1"), good: ("high", "2")}, {})
+    ended = [(("low", 1), None, "killed"), (("high", 2), {"scores": [1.0]}, "")]
+    failed = study.record(ended, {})
     assert failed == ["low, seed 1: killed"]
     assert json.loads((tmp_path / "study.json").read_text()) == {"high": {"2": {"scores": [1.0]}}}
+
+
+def test_figures_stay_whole_where_writing_them_is_cut_short(monkeypatch, tmp_path):
+    monkeypatch.setattr(study, "FIGURES", tmp_path / "study.json")
+    study.record([(("low", 1), {"scores": [1.0]}, "")], {})
+    before = (tmp_path / "study.json").read_text()
+
+    def cut(*paths):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study.os, "replace", cut)
+    with pytest.raises(KeyboardInterrupt):
+        study.record([(("low", 2), {"scores": [2.0]}, "")], {})
+    assert (tmp_path / "study.json").read_text() == before
+
+
+def test_the_study_without_a_cluster_ends_with_one_message(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setattr(study, "FIGURES", tmp_path / "study.json")
+    monkeypatch.setenv("A2C_OUT", str(tmp_path))
+    with pytest.raises(SystemExit) as left:
+        study.main([1], "auto")
+    assert str(left.value.code).startswith("--ray needs Ray") and not [*tmp_path.iterdir()]
+
+
+def test_runs_on_the_cores_tell_their_figures_or_what_went_wrong(monkeypatch):
+    def train(choice, seed, core):
+        if choice == "low":
+            raise OSError("killed")
+        return {"scores": [seed, core in os.sched_getaffinity(0)]}
+
+    monkeypatch.setattr(study, "train_apart", train)
+    ended = sorted(study.on_cores([("low", 1), ("high", 2)]), key=str)
+    assert ended == [(("high", 2), {"scores": [2, True]}, ""), (("low", 1), None, "killed")]
+
+
+def test_a_run_on_a_node_writes_into_a_folder_of_its_own_and_tells_what_went_wrong(monkeypatch):
+    made = {}
+    monkeypatch.setattr(study, "train_apart", lambda *run, **env: made.update(env) or {"a": run})
+    assert study.train_there("high", 2) == {"a": ("high", 2)} and not Path(made["A2C_OUT"]).exists()
+    monkeypatch.setattr(study, "train_apart", lambda *run, **env: json.loads(""))
+    assert study.train_there("high", 2).startswith("Expecting value")
 
 
 def test_every_choice_of_the_study_is_recorded():

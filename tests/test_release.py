@@ -16,8 +16,10 @@ from nbclient import NotebookClient
 import release.__main__
 from grading.check import TASKS
 from grading.verdicts import Verdict
+from lesson.assignment import read_assignment
+from lesson.games import EXPECT
 from release import ReleaseError, kit, leaks, students
-from release.assigned import bring_up_to_date
+from release.assigned import bring_up_to_date, texts
 from release.fit import problems
 from tests import notebook
 from tests.checking import check, make
@@ -47,8 +49,8 @@ def test_the_kit_holds_what_is_allowed_and_no_more(released):
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert {name.split("/")[0] for name in names} == {
         *("LICENSE", "README.md", "a2c_assignment.ipynb", "assignment.json", "atari_wrappers.py"),
-        *("env_batch.py", "grading", "img", "lesson", "manifest.json", "requirements.txt"),
-        *("runners.py", "tests", "training"),
+        *("env_batch.py", "grading", "img", "languages", "lesson", "manifest.json"),
+        *("requirements.txt", "runners.py", "tests", "training"),
     }
     assert {name for name in names if name.startswith("tests/")} >= {"tests/checks/expected.npz"}
     told = {"img/reference/curve.png", "lesson/reference_run.json"}
@@ -78,10 +80,10 @@ def test_the_archive_is_the_same_byte_for_byte(released, tmp_path):
 def test_the_notebook_has_stubs_hints_and_no_outputs(released):
     book = nbformat.read(released[0] / kit.NOTEBOOK, as_version=4)
     text = "\n".join(cell.source for cell in book.cells)
-    assert "SOLUTION" not in text and text.count("# YOUR CODE HERE") == 10
+    assert "SOLUTION" not in text and text.count("# YOUR CODE HERE") == 15
     assert text.count("<details>") == notebook.PATH.read_text().count("<details>")
     assert not any(cell.get("outputs") for cell in book.cells)
-    assert text.count("YOUR ANSWER HERE") == 1
+    assert text.count("YOUR ANSWER HERE") == 6
     nbformat.validate(book)
 
 
@@ -313,14 +315,28 @@ def test_what_is_changed_in_one_file_changes_wherever_it_is_said(source, tmp_pat
         assert all(CHANGED[key] in text for key in ("deadline", "hand_in", "ask"))
         assert not re.search(r"at least [46]00", text)
     assert "Atari game Breakout" in told
+    readme = (folder / "README.md").read_text()
+    assert "Your game is Breakout" in readme and EXPECT[CHANGED["game"]] in readme
+    assert "The curve of a run of Space Invaders" in readme
     fields = {cell.id: cell.metadata.get("nbgrader", {}) for cell in book.cells}
     points = {name: each["points"] for name, each in fields.items() if "points" in each}
     checks = ["model-check", "policy-check", "value-targets-check", "merge-check"]
-    assert points == {**dict.fromkeys(checks, 1), "a2c-check": 3, "curves-comments": 2}
+    questions = {name: 0 for name in points if name.startswith("question-")}
+    given = {**dict.fromkeys(checks, 1), "a2c-check": 3, "curves-comments": 2}
+    assert points == {**given, **questions} and len(questions) == 5
 
 
 def test_the_source_says_what_its_assignment_says(source):
     assert not bring_up_to_date(source)
+
+
+def test_of_a_game_that_nobody_has_tried_no_more_is_said_than_that_it_is_another():
+    told = texts(read_assignment()._replace(game="TennisNoFrameskip-v4"))
+    assert told["your-game"].startswith("Your game is Tennis:")
+    assert told["your-game"].count(".") == 1
+    assert told["expected"].startswith(told["your-game"] + "\n\nThe curve of a run of Space")
+    told = texts(read_assignment())
+    assert told["your-game"] == "" and told["expected"].startswith("The curve of a run of Space")
 
 
 def test_a_wrong_assignment_is_one_line_and_nothing_is_written(tmp_path, monkeypatch, capsys):

@@ -14,6 +14,7 @@ ROOMS = [  # a room imports only rooms of a later row
     {"atari_wrappers", "runners"},
     {"training"},
     {"env_batch"},
+    {"languages"},
 ]
 
 

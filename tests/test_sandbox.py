@@ -1,5 +1,6 @@
 """Behind each wall, what a student's code tries, and what comes of it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -58,11 +59,17 @@ def test_what_a_notebook_needs_works(ended):
     assert ended(code) == ""
 
 
+def test_the_language_is_that_of_the_parent(ended, monkeypatch):
+    monkeypatch.setenv("A2C_LANGUAGE", "ru")
+    assert ended("import sys, languages\nsys.exit(languages.chosen())").endswith("after: ru")
+
+
 SECRETS = """
 import pathlib, sys
 kit = pathlib.Path.cwd()
 for name in ["grading/reference/targets.py", "tests/right_answers.py", "a2c_assignment.ipynb",
-             "logs/reference/weights.pt", ".git/HEAD", "tests/data/same_mutants.txt"]:
+             "logs/reference/weights.pt", ".git/HEAD", "tests/data/same_mutants.txt",
+             "grading/marking/reader.py"]:
     try:
         open(kit / name, "rb").read()
     except OSError:
@@ -127,11 +134,23 @@ for number in range(3, 64):
         sys.exit(f"{number} is open: {name}")
 """
 
+MEMORY = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.shmget(0, 4096, 0o1600) >= 0:
+    sys.exit("shared memory was made")
+try:
+    os.memfd_create("a")
+except OSError:
+    sys.exit(0)
+sys.exit("a file in memory was made")
+"""
+
 
 @pytest.mark.parametrize(
     "code",
-    [SECRETS, ENVIRON, OUTSIDE, PARENT, NAMESPACE, HANDLES],
-    ids=["secrets", "environment", "outside", "parent", "namespace", "handles"],
+    [SECRETS, ENVIRON, OUTSIDE, PARENT, NAMESPACE, HANDLES, MEMORY],
+    ids=["secrets", "environment", "outside", "parent", "namespace", "handles", "memory"],
 )
 def test_what_is_the_graders_stays_closed(code, ended, tmp_path):
     assert ended(code) == "cell a ended the process (exit status 0)"
@@ -192,6 +211,24 @@ def test_what_a_folder_in_memory_holds_is_bounded(wall, ended):
     code = "import sys\nf = open('/dev/shm/a', 'wb')\nfor _ in range(99): f.write(bytes(2**20))"
     told = ended(code)
     assert "No space left" in told or "Permission denied" in told
+
+
+ABRUPT = """
+import json, subprocess, sys, time
+subprocess.Popen(json.loads(sys.argv[1]), stdout=sys.stdout)
+time.sleep(60)
+"""
+
+
+def test_what_runs_ends_with_a_grader_that_is_killed(wall, tmp_path):
+    inner = [sys.executable, "-c", "import time; print(1, flush=True); time.sleep(60)"]
+    inner = wall.wrap(inner, [], tmp_path)
+    command = [sys.executable, "-c", ABRUPT, json.dumps(inner)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as grader:
+        assert grader.stdout.readline() == b"1\n"
+        family = psutil.Process(grader.pid).children(recursive=True)
+        grader.kill()
+    assert family and not psutil.wait_procs(family, timeout=5)[1]
 
 
 # which wall, and where there is none

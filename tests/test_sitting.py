@@ -1,9 +1,11 @@
+import re
 import signal
 import subprocess
 import sys
 import warnings
 
 import pytest
+from tqdm import tqdm
 
 import training.sitting as module
 from tests.toy_run import make_parts, make_run, names, new_run, sit, train
@@ -39,14 +41,14 @@ def test_a_sitting_saves_on_its_way(folder, monkeypatch):
 def test_the_stop_button_ends_a_sitting_after_the_update_and_saves(folder, capsys):
     run, parts = new_run(folder)
     before = signal.getsignal(signal.SIGINT)
-    with run.sitting(0) as sitting:
+    with tqdm(total=1000, file=sys.stdout), run.sitting(0) as sitting:
         assert sitting.continues()
         signal.raise_signal(signal.SIGINT)
         train(parts, 1)  # the update that is under way
         assert not sitting.continues()
     assert signal.getsignal(signal.SIGINT) is before
-    printed = capsys.readouterr().out
-    assert "stopped and saved as checkpoint-0000000080.pt; run this cell again to resume" in printed
+    shown = [line.strip() for line in re.split("[\r\n]", capsys.readouterr().out)]
+    assert "stopped and saved as checkpoint-0000000080.pt; run this cell again to resume" in shown
     assert make_run(folder)[0].resume(1000) == "resuming run at agent step 80"
 
 

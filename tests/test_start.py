@@ -3,12 +3,15 @@
 import functools
 import hashlib
 import http.server
+import os
 import shutil
 import subprocess
 import sys
 import threading
+import types
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from lesson import start
 from release import kit
@@ -163,6 +166,67 @@ def test_what_is_missing_is_installed_in_its_range_and_torch_and_numpy_stay(pip,
     pip[1].returncode, pip[1].stderr = 1, "a warning\nERROR: no network"
     with pytest.raises(RuntimeError, match="could not install shimmy, opencv-python: ERROR: no ne"):
         start.start()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Xvfb is started on Linux alone")
+def test_an_xvfb_that_cannot_start_costs_a_line_and_not_the_cell(
+    pip, monkeypatch, tmp_path, capsys
+):
+    (tmp_path / "Xvfb").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "Xvfb").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("DISPLAY")
+    start.start()
+    told = capsys.readouterr().out.splitlines()
+    assert told[1:] == ["Xvfb is here and does not start: this notebook needs no display"]
+    assert "DISPLAY" not in os.environ
+
+
+# in nbgrader
+
+LAST = "checks.check_a2c(model)"
+
+
+@pytest.fixture
+def shell(pip, monkeypatch):
+    """A shell in which nbgrader has run the first cell."""
+    shell = InteractiveShell()
+    monkeypatch.setattr(start, "get_ipython", lambda: shell)
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    shell.user_ns.update(ran=[], checks=types.SimpleNamespace())
+    for name in ("model", "policy", "value_targets", "merge", "a2c"):
+        setattr(shell.user_ns["checks"], f"check_{name}", shell.user_ns["ran"].append)
+    start.start()
+    shell.run_cell("model = 'checked'")
+    return shell
+
+
+def ran_after(shell, *cells):
+    """Tells what two cells do after some others: one that checks, and one that does not."""
+    for cell in cells:
+        shell.run_cell(cell)
+    shell.user_ns["ran"].clear()
+    shell.run_cell(f"before = 1\n{LAST}")
+    shell.run_cell("ran.append('trained')")
+    return shell.user_ns["ran"]
+
+
+def test_nbgrader_runs_nothing_below_the_last_check(shell):
+    assert ran_after(shell, "class A2C: pass") == ["checked"]
+
+
+@pytest.mark.parametrize("own", [f"# {LAST}", f"print('{LAST}')", LAST, "checks.check_a2c()"])
+def test_a_cell_of_the_students_own_does_not_empty_the_class_below_it(shell, own):
+    assert ran_after(shell, own, "class A2C: pass") == ["checked"]
+    assert "A2C" in shell.user_ns
+
+
+@pytest.mark.parametrize("name", ["model", "policy", "value_targets", "merge", "a2c"])
+def test_a_check_runs_also_where_the_students_own_call_of_the_last_has_failed(shell, name):
+    ran_after(shell, "class A2C: pass", "checks.check_a2c()")
+    shell.user_ns["ran"].clear()
+    shell.run_cell(f"after = 1\nchecks.check_{name}('again')")
+    assert shell.user_ns["ran"] == ["again"]
 
 
 @pytest.mark.slow

@@ -211,6 +211,15 @@ for _ in range(6):
     assert steps_of(tmp_path) == [2, 4, 6]
 
 
+def test_points_stay_in_their_folder_when_the_current_one_changes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    env = TensorboardSummaries(EnvBatch([Counting(1)]), "logs")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    play(env, 3).close()
+    assert steps_of(tmp_path / "logs") == [1, 2, 3]
+
+
 def test_two_runs_without_a_name_get_folders_of_their_own(tmp_path, monkeypatch):
     monkeypatch.setenv("A2C_OUT", str(tmp_path))
     folders = [nature_dqn_env(GAME, nenvs=1).env.logdir for _ in range(2)]

@@ -161,4 +161,4 @@ def test_the_stop_button_of_jupyter_leaves_a_kernel_that_works(tmp_path, monkeyp
     }
     assert "stopped and saved as" in printed["training-run"]
     assert "of 10,000,000 agent steps" in printed["training-run"]
-    assert "greedy actions, scores of whole games: [" in printed["watching-play"]
+    assert "greedy=True: scores of whole games [" in printed["watching-play"]

@@ -17,9 +17,9 @@ from grading.verdicts import (
     _collected,
     _judge,
     _largest,
-    _on_one_line,
-    _read,
     _Told,
+    on_one_line,
+    read_arrays,
 )
 from tests.checking import make
 from tests.checks.expected import read_expected
@@ -62,7 +62,7 @@ def claiming_too_much():
 
 def verdicts_on(folder):
     """The verdicts on the files of a folder, where every task was observed."""
-    files = {(task, 1): _read(folder / f"{task}-1.npz", _largest(task)) for task in OBJECTS}
+    files = {(task, 1): read_arrays(folder / f"{task}-1.npz", _largest(task)) for task in OBJECTS}
     told = _Told(dict.fromkeys(OBJECTS, ""), lacks={}, culprit="", ending="", seen=files)
     return _judge(told, DRAWS)
 
@@ -94,15 +94,15 @@ def test_a_file_larger_than_a_task_gives_is_not_opened(tmp_path):
 def test_no_message_makes_a_task_pass(tmp_path):
     forged = {"task": "Policy", "raised": "", "result": "passed"}
     told = _collected([forged, {"lacks": {"A2C": "x\nA2C: passed"}}, {"ending": ""}])
-    told = told._replace(seen={("Policy", 1): _read(tmp_path / "Policy-1.npz", LARGEST)})
+    told = told._replace(seen={("Policy", 1): read_arrays(tmp_path / "Policy-1.npz", LARGEST)})
     verdicts = _judge(told, DRAWS)
     assert verdicts["Policy"].result == "failed"
     assert verdicts["A2C"] == ("not reached", "x A2C: passed")
 
 
 def test_a_message_starts_no_line_and_steers_no_terminal():
-    assert _on_one_line("x\nPolicy: passed\r\x1b[2J \ud800 √") == "x Policy: passed [2J √"
-    assert len(_on_one_line("x" * 10**6)) == LONGEST
+    assert on_one_line("x\nPolicy: passed\r\x1b[2J \ud800 √") == "x Policy: passed [2J √"
+    assert len(on_one_line("x" * 10**6)) == LONGEST
 
 
 def test_what_a_right_answer_gives_passes(seen, tmp_path):

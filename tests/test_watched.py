@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from grading import watched
-from grading.watched import Limits, watch
+from grading.watched import Limits, talk, watch
 
 QUICK = Limits(total=8, cell=1, memory=0.5)
 BEGIN = 'print(\'{"begins": "cell a"}\', flush=True)\n'
@@ -75,6 +75,13 @@ def test_watch_ends_a_process_with_all_that_it_started_and_says_why(
     assert left() == []
 
 
+def test_watch_calls_what_runs_by_the_words_that_the_process_gives(tmp_path):
+    begin = 'print(\'{"begins": "cell a", "shown": "\\\\u044f a"}\', flush=True)\n'
+    code = [sys.executable, "-c", begin + "while True: pass"]
+    first, last = watch(code, dict(os.environ), tmp_path, QUICK)
+    assert first["begins"] == "cell a" and last["ending"] == "я a ran longer than 1 s"
+
+
 def test_watch_hears_what_a_process_says_and_believes_its_end(left, tmp_path):
     code = 'print("no json")\nprint("[1]")\nprint(\'{"ending": ""}\', flush=True)\nwhile True: pass'
     messages = list(watch([sys.executable, "-c", code], dict(os.environ), tmp_path, QUICK))
@@ -86,3 +93,50 @@ def test_watch_keeps_the_end_of_the_output(tmp_path):
     limits = QUICK._replace(output=8)
     *_, last = watch([sys.executable, "-c", code], dict(os.environ), tmp_path, limits)
     assert last["ending"] == "the start ended the process (exit status 2), after: st words"
+
+
+@pytest.fixture
+def a_plain_user():
+    """Takes from root what no grader has: a folder that is closed to its owner is open to it."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)
+
+
+@pytest.mark.parametrize("mode", [0o300, 0o400, 0])
+def test_a_folder_that_hides_what_it_holds_is_over_the_limit_and_goes(mode, a_plain_user):
+    with watched.scratch() as folder:
+        (folder / "open" / "hidden").mkdir(parents=True)
+        (folder / "open" / "hidden" / "a").write_bytes(bytes(9999))
+        assert 9999 < watched._written(folder, 50_000) <= 50_000
+        (folder / "open" / "hidden").chmod(mode)
+        assert watched._written(folder, 50_000) > 50_000
+    assert not folder.exists()
+
+
+ECHO = """
+import json, sys
+while data := sys.stdin.buffer.read(3):
+    print(json.dumps({"heard": data.decode()}), flush=True)
+"""
+
+
+def test_talk_sends_what_a_process_hears_and_ends_it(left, tmp_path):
+    command = [sys.executable, "-c", ECHO]
+    with talk(command, dict(os.environ), tmp_path, QUICK) as process:
+        messages = process.messages()
+        for word in ("one", "two"):
+            process.send(word.encode(), "an answer")
+            assert next(messages) == {"heard": word}
+    assert left() == []
+
+
+def test_talk_ends_a_process_that_does_not_hear_in_time(left, tmp_path):
+    command = [sys.executable, "-c", "import time; time.sleep(99)"]
+    with talk(command, dict(os.environ), tmp_path, QUICK) as process:
+        process.send(bytes(10**7), "an answer")
+        assert list(process.messages()) == [{"ending": "an answer ran longer than 1 s"}]
+    assert left() == []

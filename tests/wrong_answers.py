@@ -33,6 +33,10 @@ ENTROPY = 'torch.distributions.Categorical(logits=trajectory["logits"]).entropy(
 CLIP = "norm = nn.utils.clip_grad_norm_(parameters, self.max_grad_norm, error_if_nonfinite=True)"
 LOSS_AND_BONUS = "loss = self.loss(trajectory) - self.entropy_coef * self.entropy(trajectory)"
 LOSS_OF_PARTS = LOSS_AND_BONUS.replace("self.loss(trajectory)", "sum(self.loss(trajectory))")
+CRITIC_FIRST = """critic = self.value_loss_coef * self.value_loss(trajectory)
+        return self.policy_loss(trajectory) + critic"""
+ACTOR_FIRST = """actor = self.policy_loss(trajectory)
+        return actor + self.value_loss_coef * self.value_loss(trajectory)"""
 PARAMETERS = "parameters = self.policy.model.parameters()"
 LOGITS_HEAD = "self.logits = orthogonal(nn.Linear(512, n_actions), 0.01)"
 VALUE_HEAD = "self.value = orthogonal(nn.Linear(512, 1), 1.0)"
@@ -304,7 +308,7 @@ MODEL_MISTAKES = [
         "model-returns-nothing",
         "NatureModel",
         ((MODEL, "return self.logits(hidden), self.value(hidden)", "self.logits(hidden)"),),
-        "forward returns a None, expected the pair logits, values",
+        "forward returns nothing, expected the pair logits, values: is its return missing?",
     ),
     Wrong(
         "model-hidden-layer-not-orthogonal",
@@ -335,6 +339,12 @@ MODEL_MISTAKES = [
         "NatureModel",
         ((MODEL, "nn.Linear(512, n_actions)", "nn.Linear(512, n_actions + 1)"),),
         "forward returns the shapes [6, 7] and [6, 1], expected logits [6, 6]",
+    ),
+    Wrong(
+        "model-ignores-its-argument",
+        "NatureModel",
+        ((MODEL, "nn.Linear(512, n_actions)", "nn.Linear(512, N_ACTIONS)"),),
+        "NatureModel(7) returns 6 logits: use the argument n_actions",
     ),
     Wrong(
         "model-without-biases",
@@ -422,19 +432,19 @@ POLICY_MISTAKES = [
         "policy-values-in-a-column",
         "Policy",
         ((POLICY, "values.squeeze(-1)", "values"),),
-        "for 6 observation(s) values have the shape [6, 1], expected [6]",
+        "for 6 observations values have the shape [6, 1], expected [6]",
     ),
     Wrong(
         "policy-squeezes-every-axis",
         "Policy",
         ((POLICY, "values.squeeze(-1)", "values.squeeze()"),),
-        "for 1 observation(s) values have the shape [], expected [1]: squeeze removes every axis",
+        "for 1 observation values have the shape [], expected [1]: squeeze removes every axis",
     ),
     Wrong(
         "policy-squeezes-actions",
         "Policy",
         ((POLICY, "actions.cpu().numpy()", "actions.squeeze().cpu().numpy()"),),
-        "for 1 observation(s) actions have the shape [], expected [1]",
+        "for 1 observation actions have the shape [], expected [1]",
     ),
     Wrong(
         "policy-an-action-too-many-now-and-then",
@@ -634,6 +644,49 @@ POLICY_MISTAKES = [
         "Policy",
         ((POLICY, "self.model(observations)", "self.model(observations.mul_(2).sub_(1))"),),
         "the network is given other numbers than act is",
+    ),
+    Wrong(
+        "policy-calls-the-layers-of-the-network",
+        "Policy",
+        (
+            (
+                POLICY,
+                "logits, values = self.model(observations)",
+                "hidden = self.model.body(observations)\n        "
+                "logits, values = self.model.logits(hidden), self.model.value(hidden)",
+            ),
+        ),
+        "act does not call the network: call self.model(observations) itself",
+    ),
+    Wrong(
+        "policy-observations-of-float64-crashes",
+        "Policy",
+        ((POLICY, "np.asarray(inputs)", "np.asarray(inputs, dtype=float)"),),
+        "Policy raised RuntimeError: Input type (double)",
+    ),
+    Wrong(
+        "policy-flattens-the-observations-crashes",
+        "Policy",
+        ((POLICY, "self.model(observations)", "self.model(observations.flatten(1))"),),
+        "Policy raised RuntimeError: Expected",
+    ),
+    Wrong(
+        "policy-gives-the-network-an-array-crashes",
+        "Policy",
+        ((POLICY, "self.model(observations)", "self.model(np.asarray(inputs))"),),
+        "a NumPy array meets a tensor; torch.as_tensor makes a tensor of the array",
+    ),
+    Wrong(
+        "policy-without-the-network",
+        "Policy",
+        (
+            (
+                POLICY,
+                "logits, values = self.model(observations)",
+                "logits, values = torch.zeros(len(inputs), 6), torch.zeros(len(inputs), 1)",
+            ),
+        ),
+        "act does not call the network: call self.model(observations) itself",
     ),
 ]
 
@@ -978,6 +1031,23 @@ TARGET_MISTAKES = [
     ),
 ]
 
+BOOTSTRAP_MISTAKES = [  # the network takes other observations than those of the state
+    Wrong(
+        "targets-bootstrap-of-float64-crashes",
+        "ComputeValueTargets",
+        (
+            (
+                TARGETS,
+                BOOTSTRAP,
+                "self.policy.model(\n            "
+                'torch.tensor(trajectory["state"]["latest_observation"]).double()\n        '
+                ")[1].squeeze(-1)",
+            ),
+        ),
+        "ComputeValueTargets raised RuntimeError: Input type (double)",
+    ),
+]
+
 MERGE_MISTAKES = [
     Wrong(
         "merge-does-nothing",
@@ -1282,6 +1352,36 @@ ENTROPY_MISTAKES = [
 
 POLICY_LOSS_MISTAKES = [
     Wrong(
+        "policy-loss-writes-into-the-targets",
+        "A2C",
+        (
+            (
+                LEARNER,
+                "advantages = " + ADVANTAGES,
+                'advantages = trajectory["value_targets"]'
+                + LINE
+                + 'advantages -= trajectory["values"].detach()',
+            ),
+            (LEARNER, CRITIC_FIRST, ACTOR_FIRST),
+        ),
+        "policy_loss: the value_targets of the trajectory are overwritten or changed",
+    ),
+    Wrong(
+        "policy-loss-detaches-the-values-of-the-trajectory",
+        "A2C",
+        (
+            (
+                LEARNER,
+                "advantages = " + ADVANTAGES,
+                'trajectory["values"] = trajectory["values"].detach()'
+                + LINE
+                + 'advantages = trajectory["value_targets"] - trajectory["values"]',
+            ),
+            (LEARNER, CRITIC_FIRST, ACTOR_FIRST),
+        ),
+        "policy_loss: the values of the trajectory are overwritten or changed",
+    ),
+    Wrong(
         "policy-loss-sign-reversed",
         "A2C",
         ((LEARNER, "return -(advantages", "return (advantages"),),
@@ -1313,7 +1413,7 @@ POLICY_LOSS_MISTAKES = [
             (TARGETS, BOOTSTRAP, BOOTSTRAP + ".squeeze(-1)"),
             (LEARNER, 'mse_loss(trajectory["values"]', 'mse_loss(trajectory["values"].squeeze(-1)'),
         ),
-        "for 6 observation(s) values have the shape [6, 1], expected [6]",
+        "for 6 observations values have the shape [6, 1], expected [6]",
     ),
     Wrong(
         "value-loss-broadcast",
@@ -1328,7 +1428,7 @@ POLICY_LOSS_MISTAKES = [
                 '(trajectory["values"] - trajectory["value_targets"].detach()).square().mean()',
             ),
         ),
-        "for 6 observation(s) values have the shape [6, 1], expected [6]",
+        "for 6 observations values have the shape [6, 1], expected [6]",
     ),
     Wrong(
         "policy-loss-of-all-actions",
@@ -1578,6 +1678,7 @@ MORE_MISTAKES = [  # of Tasks 3 to 5, and of the cell that makes the objects
     Wrong("targets-are-advantages", "ComputeValueTargets", ((TARGETS, "= targets[::-1]", "= [x - v.detach() for x, v in zip(targets[::-1], trajectory[\"values\"])]"),), "value_targets are advantages: do not subtract the values"),
     Wrong("targets-in-a-new-dict", "ComputeValueTargets", ((TARGETS, "trajectory[\"value_targets\"] = targets[::-1]", "return {**trajectory, \"value_targets\": targets[::-1]}"),), "it returns a new dict with value_targets; add them to the dict that is given, the runner"),
     Wrong("targets-one-minus-bool-crashes", "ComputeValueTargets", ((TARGETS, "torch.as_tensor(~resets, device=target.device)", "1 - torch.as_tensor(resets, device=target.device)"),), "raised RuntimeError: Subtraction, the `-` operator, with a bool tensor is not supported."),
+    Wrong("targets-add-a-tensor-to-an-array-crashes", "ComputeValueTargets", ((TARGETS, "target = rewards + self.gamma", "target = np.asarray(rewards) + self.gamma"),), "): a NumPy array meets a tensor; torch.as_tensor makes a tensor of the array"),
     Wrong("targets-squeeze-every-axis", "ComputeValueTargets", ((TARGETS, "targets.append(target)", "targets.append(target.squeeze())"),), "called on 5 steps in 1 environment: value_targets[0] is a tensor [], expected a list of 5"),
     Wrong("targets-take-the-state-away", "ComputeValueTargets", ((TARGETS, "trajectory[\"state\"][\"latest_observation\"]", "trajectory.pop(\"state\")[\"latest_observation\"]"),), "`state` is gone or changed: leave it as it is"),
     Wrong("targets-rounded", "ComputeValueTargets", ((TARGETS, "targets.append(target)", "targets.append(target.round())"),), "the last step is wrong too: look at it first, it has the fewest terms"),
@@ -1652,7 +1753,7 @@ MORE_MISTAKES = [  # of Tasks 3 to 5, and of the cell that makes the objects
     Wrong("targets-switch-gradients-off", "ComputeValueTargets", ((TARGETS, "with torch.no_grad():", "torch.set_grad_enabled(False)\n        if True:"),), "gradients are switched off for all that follows: use `with torch.no_grad():`"),
     Wrong("policy-one-buffer-for-all-observations", "Policy", ((POLICY, "logits, values = self.model(observations)", "self.buffers = vars(self).setdefault('buffers', {})\n        observations = self.buffers.setdefault(len(observations), observations.clone()).copy_(observations)\n        logits, values = self.model(observations)"),), "the tensor that the network was given changes when act is called again"),
     Wrong("policy-softmax-twice", "Policy", ((POLICY, "Categorical(logits=logits)", "Categorical(logits=logits.softmax(-1))"),), "the softmax is taken twice"),
-    Wrong("model-squeezes-every-axis", "NatureModel", ((MODEL, "self.value(hidden)", "self.value(hidden).squeeze()"),), "for 1 observation(s) forward returns the shapes [1, 6] and [], expected"),
+    Wrong("model-squeezes-every-axis", "NatureModel", ((MODEL, "self.value(hidden)", "self.value(hidden).squeeze()"),), "for 1 observation forward returns the shapes [1, 6] and [], expected"),
     Wrong("model-two-bodies", "NatureModel", ((MODEL, "self.body = ", "self.other = nn.Linear(3136, 512)\n        self.body = "),), "parameters, expected 1,687,719"),
 ]
 # fmt: on
@@ -1661,6 +1762,7 @@ WRONG = [
     *MODEL_MISTAKES,
     *POLICY_MISTAKES,
     *TARGET_MISTAKES,
+    *BOOTSTRAP_MISTAKES,
     *MERGE_MISTAKES,
     *GRADIENT_MISTAKES,
     *ENTROPY_MISTAKES,

@@ -76,16 +76,9 @@ def _game(**options):
 
 def envpool(nenvs):
     """EnvPool's C++ threads: observations stay bytes, rewards are clipped."""
-    import envpool
+    from benchmarks import envpool_loop
 
-    env = envpool.make(
-        "SpaceInvaders-v5",
-        env_type="gymnasium",
-        num_envs=nenvs,
-        num_threads=min(nenvs, os.cpu_count()),
-        episodic_life=True,
-        reward_clip=True,
-    )
+    env = envpool_loop.batch(nenvs)
     env.reset()
     return steps_per_second(lambda actions: env.step(actions.astype(np.int32)), nenvs)
 
@@ -160,6 +153,15 @@ def _notebook(nenvs):
     os.environ["A2C_OUT"] = tempfile.mkdtemp(dir=os.environ["TMPDIR"])
     default = f"NENVS, NSTEPS = 16, {NSTEPS}"
     return notebook.training([("settings-cell", default, f"NENVS, NSTEPS = {nenvs}, {NSTEPS}")])
+
+
+def envpool_training(nenvs):
+    """A plain A2C loop on EnvPool with the notebook's network, optimizer and coefficients."""
+    given = _notebook(nenvs)  # first: it tells PyTorch's threads to sleep
+    from benchmarks import envpool_loop
+
+    loop = envpool_loop.Loop(given, nenvs, NSTEPS)
+    return steps_per_second(lambda actions: loop.update(), NSTEPS * nenvs)
 
 
 def sb3_training(nenvs):

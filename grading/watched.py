@@ -11,6 +11,7 @@ import os
 import queue
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import threading
@@ -187,10 +188,14 @@ class _Watched:
             text = _("{what} took more than {memory:g} GiB of memory")
         elif _threads(self.process.pid) > most.threads:
             text = _("{what} started more than {threads} threads")
-        elif _written(self.out, most.written) > most.written:
+        elif self._kept() > most.written:
             text = _("{what} wrote more than {size:g} MiB, or {deepest} folders into each other")
         figures = dict(size=most.written / 2**20, deepest=DEEPEST, **most._asdict())
         return text.format(what=self.now, **figures)
+
+    def _kept(self):
+        """Returns the bytes on the disk, more than the limit where some cannot be counted."""
+        return _written(self.out, self.limits.written) + _unlinked(self.process.pid)
 
     def _told_end(self):
         status = status_of(self.process.returncode)
@@ -279,6 +284,18 @@ def _entries(folder):
         for entry in entries:
             size = entry.stat(follow_symlinks=False).st_size
             yield size, entry.path if entry.is_dir(follow_symlinks=False) else ""
+
+
+def _unlinked(pid):
+    """Returns the bytes of files that a process and its children hold open and no folder holds."""
+    total = 0
+    for process in _tree(pid):
+        with contextlib.suppress(OSError):  # it has ended, or this system has no /proc
+            for entry in os.scandir(f"/proc/{process.pid}/fd"):
+                with contextlib.suppress(OSError):
+                    file = os.stat(entry.path)
+                    total += file.st_size if stat.S_ISREG(file.st_mode) and not file.st_nlink else 0
+    return total
 
 
 def _tree(pid):

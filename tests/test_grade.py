@@ -255,6 +255,20 @@ def test_a_twin_of_the_only_hand_in_that_is_graded_has_its_evidence_too(
     assert (collected, len(entries), left) == (["Ada"], 2, [])
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs what cannot be read")
+def test_hand_ins_that_cannot_be_read_are_named_and_end_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(grading, "read_reference", lambda shelf, course: {})
+    for name, path in {"Ada": "/proc/self/mem", "Grace": "/proc/thread-self/mem"}.items():
+        (tmp_path / f"{name}.zip").symlink_to(path)
+    (tmp_path / "Linus.zip").write_text("no archive")
+    entries, left = grade([tmp_path], tmp_path / "out", COURSE)
+    told = sorted(reason.text for entry in entries for reason in entry.verdict.reasons)
+    assert [line.startswith("The archive cannot be used: mem cannot be read") for line in told] == [
+        *(False, True, True)
+    ]
+    assert "Linus.zip cannot be unpacked" in told[0] and not left
+
+
 # what is drawn
 
 

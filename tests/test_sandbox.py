@@ -185,6 +185,12 @@ while True:
 """
 FILES = "import os\nk = 0\nwhile True:\n    open(os.environ['A2C_OUT'] + f'/{k}', 'w'); k += 1"
 FILL = "import os\nf = open(os.environ['A2C_OUT'] + '/a', 'wb')\nwhile True: f.write(bytes(2**20))"
+UNLINKED = """
+import tempfile, time
+files = [tempfile.TemporaryFile() for _ in range(5)]
+for file in files: file.write(bytes(9 * 2**20)); file.flush()
+time.sleep(30)
+"""
 DEEP = "import os\nos.chdir(os.environ['A2C_OUT'])\nwhile True:\n    os.mkdir('a'); os.chdir('a')"
 
 
@@ -196,10 +202,11 @@ DEEP = "import os\nos.chdir(os.environ['A2C_OUT'])\nwhile True:\n    os.mkdir('a
         (FILL, "cell a wrote more than 20 MiB"),
         (FILES, "cell a wrote more than 20 MiB"),
         (DEEP, "cell a wrote more than 20 MiB"),
+        (UNLINKED, "cell a wrote more than 20 MiB"),
         ("x = []\nwhile True: x.append(bytes(2**24))", "cell a took more than 1 GiB of memory"),
         ("while True: pass", "cell a ran longer than 2 s"),
     ],
-    ids=["forks", "threads", "one file", "many files", "folders", "memory", "time"],
+    ids=["forks", "threads", "file", "files", "folders", "unlinked", "memory", "time"],
 )
 def test_what_takes_too_much_is_ended_with_all_that_it_started(code, ending, ended):
     limits = FEW._replace(cell=2) if "ran longer" in ending else FEW

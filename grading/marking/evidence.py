@@ -83,6 +83,8 @@ def collect(path, into, course, tell):
         the hand-in cannot be opened; the parts are not there then.
     """
     told = _refused(path, course)
+    if told["problem"]:
+        return told
     lots = _lots(told["digest"], course.secret)
     try:
         with unpacked(path) as notebook:
@@ -92,9 +94,14 @@ def collect(path, into, course, tell):
 
 
 def _refused(path, course, problem=""):
-    """Returns the evidence of a hand-in of which no part was read."""
+    """Returns the evidence of a hand-in of which no part was read, "" its digest if none can be."""
+    try:
+        digest = digest_of(path)
+    except OSError as e:
+        text = _("{file} cannot be read ({error})")
+        digest, problem = "", text.format(file=path.name, error=on_one_line(str(e)))
     told = {
-        "digest": digest_of(path),
+        "digest": digest,
         "problem": problem,
         "packed": "",
         "released": "",

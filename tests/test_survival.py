@@ -139,6 +139,7 @@ def test_the_stop_button_of_jupyter_leaves_a_kernel_that_works(tmp_path, monkeyp
     monkeypatch.setenv("A2C_OUT", str(tmp_path))
     monkeypatch.setenv("A2C_MINUTES", "0")
     monkeypatch.setenv("JPY_SESSION_NAME", "a2c_assignment.ipynb")  # somebody watches
+    monkeypatch.delenv("DISPLAY", raising=False)  # an earlier test, or a screen, may have set it
     running = set(psutil.pids())
     book = notebook.read()
     names = [*notebook.TRAINING, "training-tensorboard"]

@@ -1,6 +1,8 @@
+import threading
 import time
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -66,6 +68,23 @@ def test_all_checks_together_take_at_most_four_seconds_of_one_core():
     started = time.process_time()
     assert [check(task, given) for task in TASKS] == [""] * len(TASKS)
     assert time.process_time() - started < 4 * torch.get_num_threads()
+
+
+def test_the_check_of_acting_takes_little_memory():
+    copied = [("policy-class", "torch.as_tensor(np.asarray", "torch.tensor(np.asarray")]
+    given, over = make(copied), threading.Event()
+    sizes = [psutil.Process().memory_info().rss]
+
+    def look():
+        while not over.wait(0.002):
+            sizes.append(psutil.Process().memory_info().rss)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    assert check("Policy", given) == ""
+    over.set()
+    looking.join()
+    assert len(sizes) > 20 and max(sizes) - sizes[0] < 250e6  # its calls would hold 700 MB together
 
 
 def test_a_check_leaves_the_learner_as_it_was():

@@ -72,7 +72,7 @@ def observe_policy(model, policy, n_actions, seed, recorded):
         ]
         seen["changed"], seen["kept"] = np.array(changed, dtype=str), np.array(stand_in.kept())
         seen["reseeds"] = np.array(_reseeds(policy, given), dtype=str)
-        seen["many"] = _sample(policy, pictures)
+        seen["many"] = _sample(policy, pictures, stand_in)
         seen["mode"] = np.array(["evaluation", "training"])[[int(mode), int(model.training)]]
     return seen
 
@@ -144,11 +144,13 @@ def _reseeds(policy, observations):
     return [name for name, one, two in zip(names, *after, strict=True) if one == two]
 
 
-def _sample(policy, pictures):
+def _sample(policy, pictures, stand_in):
     """Acts on many copies of each observation; returns actions [calls, n, copies]."""
-    many = np.repeat(pictures, COPIES, axis=0)
+    many, calls = np.repeat(pictures, COPIES, axis=0), []
     with torch.no_grad():
-        calls = [array(policy.act(many)["actions"]).ravel() for _ in range(CALLS)]
+        for _call in range(CALLS):
+            calls.append(array(policy.act(many)["actions"]).ravel())
+            stand_in.forget()  # 27 MB a call
     return np.stack(calls).reshape(CALLS, len(pictures), -1)
 
 

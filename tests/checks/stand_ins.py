@@ -75,6 +75,11 @@ class RecordedModel:
             self._own(first.clone() if torch.is_tensor(first) else copy.deepcopy(first))
         self._taken.add(kind)
 
+    def forget(self):
+        """Drops what the network was called with so far."""
+        self.reached.clear()
+        self.given.clear()
+
     def kept(self):
         """Tells whether what the network was called with is still there: learning needs it."""
         pairs = zip(self.reached, self.given, strict=True)

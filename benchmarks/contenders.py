@@ -157,9 +157,10 @@ def _notebook(nenvs):
 
 def envpool_training(nenvs):
     """A plain A2C loop on EnvPool with the notebook's network, optimizer and coefficients."""
+    given = _notebook(nenvs)  # first: it sets how long PyTorch's threads stay awake
     from benchmarks import envpool_loop
 
-    loop = envpool_loop.Loop(_notebook(nenvs), nenvs, NSTEPS)
+    loop = envpool_loop.Loop(given, nenvs, NSTEPS)
     return steps_per_second(lambda actions: loop.update(), NSTEPS * nenvs)
 
 

@@ -128,6 +128,6 @@ def test_a_notebook_that_means_harm_gets_its_verdict_and_leaves_nothing(
     assert verdict.result == "passed" or verdict.message and "\n" not in verdict.message
     assert time.monotonic() - began < FEW.total + 20
     left = set(psutil.Process().children(recursive=True)) - before
-    assert not psutil.wait_procs(left, timeout=5)[1]
+    assert not psutil.wait_procs(left, timeout=20)[1]
     assert os.listdir(tmp_path) == ["answer.ipynb"]
     assert not os.path.exists("/etc/a2c") and not os.path.exists("/tmp/own")

@@ -307,7 +307,7 @@ def test_the_reference_run_is_not_touched(sittings):
 def processes_of(out):
     """The programs that a sitting has started, a moment given to those that are ending."""
     found = [process for process in psutil.process_iter() if started_for(out, process)]
-    _, alive = psutil.wait_procs(found, timeout=3)
+    _, alive = psutil.wait_procs(found, timeout=20)
     return [process for process in alive if started_for(out, process)]
 
 

@@ -296,7 +296,7 @@ def test_a_cell_of_blank_lines_is_searched_in_no_time():
     cells = [dict(kind="code", source=source) for source in ("\n" * 50_000, "if 1:\n  class A2C:")]
     started = time.monotonic()
     assert pages._code({"notebook": {"cells": cells}}, "A2C") == cells[1:]
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 5  # and not 45 minutes
 
 
 @pytest.mark.parametrize("part", pages.PARTS)

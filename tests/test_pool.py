@@ -77,7 +77,7 @@ def test_what_a_process_started_is_ended_with_it(tmp_path, monkeypatch):
 
 def is_running(pid):
     with contextlib.suppress(psutil.NoSuchProcess):
-        psutil.wait_procs([psutil.Process(pid)], timeout=3)
+        psutil.wait_procs([psutil.Process(pid)], timeout=20)
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     return False
 

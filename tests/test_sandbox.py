@@ -45,7 +45,7 @@ def ended(wall, tmp_path, monkeypatch):
     before = set(psutil.Process().children(recursive=True))
     yield run
     left = set(psutil.Process().children(recursive=True)) - before
-    assert not psutil.wait_procs(left, timeout=5)[1]
+    assert not psutil.wait_procs(left, timeout=20)[1]
     subprocess.run(["rm", "-rf", tmp_path / "out"], check=True)  # as deep as it goes
 
 
@@ -235,7 +235,7 @@ def test_what_runs_ends_with_a_grader_that_is_killed(wall, tmp_path):
         assert grader.stdout.readline() == b"1\n"
         family = psutil.Process(grader.pid).children(recursive=True)
         grader.kill()
-    assert family and not psutil.wait_procs(family, timeout=5)[1]
+    assert family and not psutil.wait_procs(family, timeout=20)[1]
 
 
 # which wall, and where there is none

@@ -58,7 +58,7 @@ class Process:
         self.process.kill() if how == "kill" else self.process.send_signal(how)
         code = self.process.wait(60)
         self.read()
-        return code, psutil.wait_procs(family, timeout=5)[1]
+        return code, psutil.wait_procs(family, timeout=20)[1]
 
     @property
     def saved(self):

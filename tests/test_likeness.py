@@ -1,13 +1,22 @@
 import ast
+import errno
 import itertools
 import random
 
 import numpy as np
 import pytest
 
+from grading.__main__ import main
 from grading.marking import likeness as likenesses
+from grading.marking import reference
+from grading.marking.evidence import Course
 from grading.marking.likeness import CODE, COMMENTS, Alike, Likeness
 from grading.marking.read.syntax import read_shapes
+from grading.marking.reference import ReferenceRunError, read_reference
+from grading.marking.schemas import EMPTY
+from grading.marking.shelf import Shelf
+from grading.sandbox import NO_WALL
+from grading.watched import LIMITS
 from release.students import stubbed
 from tests import notebook
 from tests.records import alike, another, changed, record, refused
@@ -133,6 +142,42 @@ def test_a_copy_of_the_solution_is_alike_with_the_reference():
     copy = written("Max", [disguised(SOLVED[cell]) for cell in WAYS])
     ((found,),) = alike([copy], REFERENCE).values()
     assert (found.part, found.other) == ("code", "the reference run")
+
+
+@pytest.mark.parametrize("part", ["curves", "weights", "notebook", "given"])
+def test_a_reference_run_that_cannot_be_read_is_told_of_and_not_kept(part, tmp_path, monkeypatch):
+    """Else a copy of it would be alike with nothing, in this call and in each later one."""
+    problems, limits = ["killed"], []
+
+    def read(folder, notebook, manifest, game, into, wall, given):
+        limits.append(given)
+        broken = "notebook" if part == "given" else part
+        found = {name: {"problem": "", **empty} for name, empty in EMPTY.items()}
+        if problems and (part == "given") == (folder.name == "stubs"):
+            found[broken]["problem"] = problems.pop()
+        return found, {}
+
+    monkeypatch.setattr(reference, "read", read)
+    course = Course(NO_WALL, LIMITS._replace(total=5.0))
+    with pytest.raises(ReferenceRunError, match=rf"cannot be read \({part}: killed\)"):
+        read_reference(Shelf(tmp_path, course), course)
+    found = read_reference(Shelf(tmp_path, course), course)
+    assert found["given"]["problem"] == "" and {*limits} == {LIMITS}
+    monkeypatch.setattr(reference, "read", None)
+    assert read_reference(Shelf(tmp_path, course), course) == found
+
+
+def test_a_full_disk_under_the_reference_run_ends_the_command_in_one_line(
+    tmp_path, monkeypatch, capsys
+):
+    def read(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(reference, "read", read)
+    (tmp_path / "a.rar").write_text("")
+    with pytest.raises(SystemExit) as left:
+        main(["grade", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert left.value.code == 2 and "No space left on device): mend that" in capsys.readouterr().err
 
 
 def test_what_students_start_from_makes_nobody_alike():

@@ -4,9 +4,11 @@ Ray is needed where `--ray` is given, and nowhere else: grading/ray.txt. A node 
 requirements and a wall of its own; it is sent the code without runs, pictures and hand-ins.
 """
 
+import collections
 import contextlib
 import datetime
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -26,7 +28,7 @@ CODE = (
     *("*.py", "assignment.json", "a2c_assignment.ipynb", "requirements.txt", "benchmarks/*"),
     *("training/*.py", "lesson/*", "languages/*", "tests/*.py", "tests/checks/*", "grading/**/*"),
 )
-RETRIES = 3  # of a task whose node or process dies
+TRIES = 3  # of a task whose node or process dies
 SPARE = 2  # tasks under way beside one on each core, so that none waits for what it needs
 LINE = 500  # characters of a problem
 
@@ -77,8 +79,8 @@ def each(work, tasks, given, address, begins):
         begins: Takes a task when it is sent.
 
     Yields:
-        (task, result, problem) as each ends; where the node or the process died at every try there
-        is no result, and the problem is a line.
+        (task, result, problem) as each ends; where the node or the process died at every try, or
+        what `work` is given could not be read, there is no result, and the problem is a line.
 
     Raises:
         ClusterError: If the cluster cannot be reached, or a node cannot do the work.
@@ -87,20 +89,36 @@ def each(work, tasks, given, address, begins):
         return  # the cluster may be gone by now
     ray = _ray()
     with _connected(ray, address):
-        there = ray.remote(num_cpus=1, max_retries=RETRIES)(work)
-        waiting, sent = list(reversed(tasks)), {}
-        try:
-            while waiting or sent:
-                while waiting and len(sent) < _cores(ray) + SPARE:
-                    task = waiting.pop()
+        yield from _done(ray, work, tasks, given, begins)
+
+
+def _done(ray, work, tasks, given, begins):
+    """Yields what `each` yields, on a cluster that was joined."""
+    there = ray.remote(num_cpus=1, max_retries=0)(work)  # Ray has no end where memory was full
+    waiting, tries, sent = list(reversed(tasks)), collections.Counter(), {}
+    try:
+        while waiting or sent:
+            while waiting and len(sent) < _cores(ray) + SPARE:
+                task = waiting.pop()
+                if not tries[task]:
                     begins(task)
-                    sent[there.remote(*given(task))] = task
-                (ended,), _others = ray.wait([*sent], num_returns=1)
+                tries[task] += 1
+                try:
+                    arguments = given(task)
+                except OSError as e:  # a file has gone meanwhile
+                    yield task, None, _line(e)
+                else:
+                    sent[there.remote(*arguments)] = task
+            for ended in ray.wait([*sent], num_returns=1)[0] if sent else []:
                 task = sent.pop(ended)  # Ray ends this process where it is cancelled below
-                yield task, *_result(ray, ended)
-        finally:
-            for one in sent:
-                ray.cancel(one, force=True)
+                result, problem = _result(ray, ended)
+                if problem and tries[task] < TRIES:
+                    waiting.append(task)
+                else:
+                    yield task, result, problem
+    finally:
+        for one in sent:
+            ray.cancel(one, force=True)
 
 
 def _ray():
@@ -161,10 +179,16 @@ def _result(ray, ended):
         if isinstance(cause := getattr(e, "cause", None), ClusterError):
             raise ClusterError(str(cause)) from e
         text = _("a node of the cluster cannot do its work: {error}")
-        lines = str(e).strip().splitlines()
-        raise ClusterError(text.format(error=on_one_line(lines[-1])[:LINE])) from e
+        if at := re.search(r"\bip=([^\s,)]+)", str(e)):  # which Ray says of a task that raised
+            text = _("the node {node} of the cluster cannot do its work: {error}")
+        lines, node = str(e).strip().splitlines(), at and at[1]
+        raise ClusterError(text.format(node=node, error=on_one_line(lines[-1])[:LINE])) from e
     except errors.RayError as e:
-        return None, f"{type(e).__name__}: {on_one_line(str(e))}"[:LINE]
+        return None, _line(e)
+
+
+def _line(error):
+    return f"{type(error).__name__}: {on_one_line(str(error))}"[:LINE]
 
 
 # a hand-in

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import errno
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from languages import _, grouped
 __all__ = ["OTHERS", "is_aside", "modules_beside", "name_of", "unpacked", "unzip"]
 
 MOST_BYTES, MOST_ENTRIES = 500_000_000, 10_000
+FULL = (errno.ENOSPC, errno.EDQUOT)  # this machine's fault, and no archive's
 OTHERS = {".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz"}
 
 
@@ -31,6 +33,7 @@ def unpacked(path):
     Raises:
         ValueError: If the archive is no .zip, broken, encrypted or too large, holds a link or two
             files of one name, would write outside its folder, or does not hold one notebook.
+        OSError: If there is no room for its files, or they cannot be read.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         if path.suffix.lower() in OTHERS:
@@ -65,6 +68,7 @@ def unzip(path, folder, choose=lambda places, archive: None, most=None):
 
     Raises:
         ValueError: As `unpacked`.
+        OSError: If there is no room for it.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -76,6 +80,8 @@ def unzip(path, folder, choose=lambda places, archive: None, most=None):
     except _Refused:
         raise
     except Exception as e:  # what zipfile raises differs from one broken file to the next
+        if isinstance(e, OSError) and e.errno in FULL:
+            raise
         text = _("{archive} cannot be unpacked ({error}): pack it again")
         error = f"{type(e).__name__}: {_shown(e)}"
         raise ValueError(text.format(archive=path.name, error=error)) from e

@@ -1,5 +1,6 @@
 """Exports as Moodle's downloader.php, Canvas' content_zipper.rb and Gradescope write them."""
 
+import errno
 import io
 import os
 import zipfile
@@ -162,6 +163,16 @@ def test_an_export_is_read_from_a_zip_with_unpacked_hand_ins(tmp_path):
         export.write_bytes(packed(files))
         (one,) = find_delivered([export], tmp_path / "out")[0].values()
         assert one.owner in ("12", "900001")
+
+
+def test_an_export_for_which_there_is_no_room_is_told_of_with_what_to_do(tmp_path, monkeypatch):
+    def unzip(path, folder, most):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "a.zip").write_bytes(packed({"ada_12_5_a.ipynb": BOOK}))
+    monkeypatch.setattr(exports, "unzip", unzip)
+    with pytest.raises(ValueError, match=r"a.zip cannot .* No space .*: make room there"):
+        find_delivered([tmp_path / "a.zip"], tmp_path / "out")
 
 
 def test_a_student_cannot_hand_in_a_table_of_gradescope(tmp_path):

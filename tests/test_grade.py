@@ -290,6 +290,22 @@ def test_the_secret_stays_on_the_shelf_and_is_the_graders_alone(tmp_path):
         assert (tmp_path / "evidence" / "secret").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_secret_that_a_crash_left_empty_is_made_anew(tmp_path, monkeypatch):
+    def full(size=32):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr(shelf.secrets, "token_hex", full)
+        shelf.Shelf(tmp_path, COURSE).secret()
+    assert len(made := shelf.Shelf(tmp_path, COURSE).secret()) == 64
+    (tmp_path / "evidence" / "secret").write_text("")
+    anew = shelf.Shelf(tmp_path, COURSE).secret()
+    assert len(anew) == 64 and made != anew == shelf.Shelf(tmp_path, COURSE).secret()
+    assert [path.name for path in (tmp_path / "evidence").iterdir()] == ["secret"]
+    if os.name == "posix":
+        assert (tmp_path / "evidence" / "secret").stat().st_mode & 0o777 == 0o600
+
+
 def test_evidence_from_elsewhere_is_complete_or_not_there(tmp_path):
     files = {"evidence.json": b'{"a": 1}', "seconds.json": b'{"checks": 2.5}', "b.png": b"P"}
     shelf.take_in(tmp_path / "here", files | {"../c": b"C"})

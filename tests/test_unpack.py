@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 import struct
@@ -9,6 +10,11 @@ import pytest
 
 from grading import unpack
 from grading.__main__ import main
+from grading.marking import evidence
+from grading.marking.evidence import Course, gather
+from grading.marking.grade import _has_problem
+from grading.marking.shelf import read_evidence
+from grading.sandbox import NO_WALL
 from grading.unpack import unpacked
 
 BOOK = nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")]))
@@ -170,3 +176,27 @@ def test_entries_that_share_their_bytes_count_each(tmp_path, monkeypatch, capsys
     archive.write_bytes(data[:end] + copies + tail)
     monkeypatch.setattr(unpack, "MOST_BYTES", 5000)
     is_refused(archive, "holds 10 entries of 0 MB, at most", capsys)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_no_mistake_of_the_students(number, tmp_path, monkeypatch):
+    def copy(packed, file):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(unpack.shutil, "copyfileobj", copy)
+    archive = pack(tmp_path / "a.zip", {"a.ipynb": BOOK})
+    with pytest.raises(OSError, match=os.strerror(number)), unpacked(archive):
+        pass
+    monkeypatch.setattr(evidence, "grader_version", lambda: "0123456789ab")
+    gather(archive, tmp_path / "evidence", Course(NO_WALL))
+    told = read_evidence(tmp_path / "evidence")
+    assert told["problem"].startswith("this program failed at it, no mistake of the student's")
+    assert _has_problem(told)
+
+
+def test_another_mistake_of_the_system_is_told_as_before(tmp_path, monkeypatch, capsys):
+    def copy(packed, file):
+        raise OSError(errno.ENAMETOOLONG, "File name too long")
+
+    monkeypatch.setattr(unpack.shutil, "copyfileobj", copy)
+    is_refused(pack(tmp_path / "a.zip", {"a.ipynb": BOOK}), "cannot be unpacked", capsys)

@@ -365,7 +365,11 @@ def _unzipped(path, out):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         most = min(max(MOST_BYTES, MOST_TIMES * held.st_size), shutil.disk_usage(folder).free)
-        unzip(path, folder, most=(MOST_ENTRIES, most))
+        try:
+            unzip(path, folder, most=(MOST_ENTRIES, most))
+        except OSError as e:
+            text = _("{archive} cannot be unpacked into {folder} ({error}): make room there")
+            raise ValueError(text.format(archive=path.name, folder=folder, error=e)) from e
         told.write_text(made_of)
     return folder
 

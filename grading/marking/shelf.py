@@ -105,11 +105,13 @@ class Shelf:
 
     def secret(self):
         """Returns what hidden numbers are drawn from, the same one from one call to the next."""
-        path = self._root / SECRET
-        if not path.is_file():
+        path, part = self._root / SECRET, self._root / f"{SECRET}.part"
+        if not (path.is_file() and path.stat().st_size):  # a crash may leave an empty one
             self._root.mkdir(parents=True, exist_ok=True)
-            with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+            flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC
+            with open(os.open(part, flags, 0o600), "w") as file:
                 file.write(secrets.token_hex())
+            os.replace(part, path)
         return path.read_text()
 
 

@@ -61,7 +61,7 @@ def check_notebook(path, limits=LIMITS, wall=NO_WALL):
         ValueError: If the file holds no notebook.
     """
     with unpacked(Path(path).resolve()) as notebook:
-        return check_unpacked(notebook, limits, wall)
+        return check_unpacked(notebook, limits, wall)[0]
 
 
 def check_unpacked(notebook, limits, wall, seeds=None, hidden=None):
@@ -76,7 +76,8 @@ def check_unpacked(notebook, limits, wall, seeds=None, hidden=None):
         hidden: {seed: arrays} that a right answer gives for the seeds, where they are made already.
 
     Returns:
-        {task: Verdict}, in the tasks' order.
+        {task: Verdict}, in the tasks' order; and what ended the cells or a check before their end,
+        a line, "" where nothing did.
 
     Raises:
         ValueError: If the file holds no notebook.
@@ -84,7 +85,7 @@ def check_unpacked(notebook, limits, wall, seeds=None, hidden=None):
     draws = _draw(seeds, hidden)
     cells = code_cells(notebook)
     told = _run(cells, draws, notebook.parent, limits, wall)
-    return _judge(told, draws)
+    return _judge(told, draws), on_one_line(told.ending)
 
 
 # draws

@@ -137,7 +137,6 @@ def test_a_video_of_another_game_is_not_followed(state, tmp_path):
 @pytest.mark.parametrize(
     "message",
     [
-        {"ending": "the start ended the process (exit status 1)"},
         {"follows": 2.0, "moves": 100, "seen": 9},
         {"follows": float("nan"), "moves": 100, "seen": 9},
         {"follows": "1", "moves": 100, "seen": 9},
@@ -155,7 +154,12 @@ def test_an_answer_that_cannot_be_is_none(message):
 
 def test_weights_that_want_nothing_leave_the_cannon_that_is_seen():
     told = {"follows": None, "moves": 37, "seen": 400}
-    assert film._read(told | {"ending": ""}) == told
+    assert film._read(told | {"ending": ""}) == told | {"ended": ""}
+
+
+def test_how_a_process_ended_that_told_nothing_is_kept():
+    ended = "the start ended the process (signal SIGKILL)"
+    assert film._read({"ending": ended + "\n"}) == film.NOTHING | {"ended": ended}
 
 
 def write_video(path, shape=(210, 160), n=8):
@@ -179,7 +183,8 @@ def test_a_file_that_is_no_video_is_not_followed(wall, state, tmp_path):
         (tmp_path / "a.mp4").write_bytes(content)
         assert film.follow(tmp_path / "a.mp4", weights, GAME, wall) == nothing
     quick = LIMITS._replace(total=0.5)
-    assert film.follow(PLAYED, weights, GAME, wall, quick) == nothing
+    told = film.follow(PLAYED, weights, GAME, wall, quick)
+    assert told == nothing | {"ended": told["ended"]} and "longer than 0.5 s" in told["ended"]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from grading.marking.releases import HERE, changes, is_of_here, read_release, re
 from grading.marking.shelf import find_hand_ins
 from grading.marking.table import COLUMNS
 from grading.sandbox import NO_WALL
-from tests.records import another, write_files
+from tests.records import another, changed, record, refused, write_files
 
 COURSE = Course(NO_WALL)
 
@@ -181,6 +181,29 @@ def test_grade_failed_collects_only_what_has_a_problem(collected, hand_ins, tmp_
     grade([hand_ins], tmp_path / "out", COURSE)
     grade([hand_ins], tmp_path / "out", COURSE, failed=True)
     assert collected == ["Ada", "Refused", "Grace", "Refused"]
+
+
+@pytest.mark.parametrize(
+    ("place", "again"),
+    [
+        ("checks.ended", True),
+        ("replay.problem", True),
+        ("videos.files.1.problem", True),
+        ("videos.files.0.ended", True),
+        ("manifest.name", False),
+    ],
+)
+def test_grade_failed_collects_again_where_a_process_was_killed(place, again):
+    """Evidence from before "ended" was kept lacks it."""
+    assert not grading._has_problem(record()) and grading._has_problem(refused())
+    killed = "ended the process (signal SIGKILL)"
+    assert grading._has_problem(changed(record(), place, killed)) == again
+
+
+def test_evidence_keeps_what_ended_the_checks(tmp_path, monkeypatch):
+    monkeypatch.setattr(evidences, "check_unpacked", lambda *given: ({}, "killed"))
+    told = evidences._checks(tmp_path / "a.ipynb", HERE(), COURSE, [1, 2])
+    assert told == {"problem": "", "ended": "killed", "tasks": {}, "helpers": [], "seeds": [1, 2]}
 
 
 def test_pages_of_hand_ins_that_are_graded_again_side_by_side_are_whole(

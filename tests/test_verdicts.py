@@ -6,11 +6,13 @@ import warnings
 import zipfile
 
 import hypothesis
+import nbformat
 import numpy as np
 import pytest
 from hypothesis import strategies as st
 
 from grading.check import OBJECTS, TASKS, judge_task, observe_task
+from grading.sandbox import NO_WALL
 from grading.verdicts import (
     LARGEST,
     LONGEST,
@@ -18,9 +20,11 @@ from grading.verdicts import (
     _judge,
     _largest,
     _Told,
+    check_unpacked,
     on_one_line,
     read_arrays,
 )
+from grading.watched import LIMITS
 from tests.checking import make
 from tests.checks.expected import read_expected
 
@@ -98,6 +102,19 @@ def test_no_message_makes_a_task_pass(tmp_path):
     verdicts = _judge(told, DRAWS)
     assert verdicts["Policy"].result == "failed"
     assert verdicts["A2C"] == ("not reached", "x A2C: passed")
+
+
+def test_what_ended_a_check_is_told_beside_the_verdicts(tmp_path, monkeypatch):
+    """Where the system killed it, memory was short there, and nothing is wrong with the task."""
+    ended = "the check of Policy ended the process (signal SIGKILL)"
+    runs = [[{"begins": "check Policy"}, {"ending": ended + "\x1b"}], [{"ending": ""}]]
+    monkeypatch.setattr("grading.verdicts.watch", lambda *given: runs.pop(0))
+    nbformat.write(nbformat.v4.new_notebook(), tmp_path / "a.ipynb")
+    given = tmp_path / "a.ipynb", LIMITS, NO_WALL, None, {1: EXPECTED, 2: EXPECTED}
+    told, how = check_unpacked(*given)
+    assert (told["Policy"], how, runs) == (("failed", ended), ended, [])
+    runs.append([{"ending": ""}])
+    assert check_unpacked(*given)[1] == ""
 
 
 def test_a_message_starts_no_line_and_steers_no_terminal():

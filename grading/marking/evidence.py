@@ -169,14 +169,16 @@ def _used(settings):
 
 
 def _checks(notebook, release, course, seeds):
-    """Returns the verdict on each task, and which of the kit's modules were changed."""
+    """Returns the verdict on each task, what ended them, and which modules were changed."""
     try:
-        verdicts = check_unpacked(notebook, course.limits, course.wall, seeds)
+        verdicts, ended = check_unpacked(notebook, course.limits, course.wall, seeds)
     except ValueError as e:
-        return {"problem": on_one_line(str(e)), "tasks": {}, "helpers": [], "seeds": []}
+        problem = on_one_line(str(e))
+        return {"problem": problem, "ended": "", "tasks": {}, "helpers": [], "seeds": []}
     tasks = {task: verdict._asdict() for task, verdict in verdicts.items()}
     helpers = changes(notebook.parent, release)
-    return {"problem": "", "tasks": tasks, "helpers": helpers, "seeds": seeds}
+    told = {"problem": "", "ended": ended, "tasks": tasks}
+    return told | {"helpers": helpers, "seeds": seeds}
 
 
 def _replay(notebook, weights, into, release, course, seed, tell):

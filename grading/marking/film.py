@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from grading.sandbox import NO_WALL, ROOT
+from grading.verdicts import on_one_line
 from grading.watched import LIMITS, scratch, watch
 
 __all__ = ["GAME", "follow"]
@@ -14,7 +15,7 @@ NEEDED = [  # of what students do not have, to read behind the wall
     ROOT / "grading" / "marking" / f"{name}.py"
     for name in ("__init__", "audit", "network", "moves")
 ]
-NOTHING = {"follows": None, "moves": 0, "seen": 0}
+NOTHING = {"follows": None, "moves": 0, "seen": 0, "ended": ""}
 
 
 def follow(video, weights, game, wall=NO_WALL, limits=LIMITS):
@@ -31,7 +32,8 @@ def follow(video, weights, game, wall=NO_WALL, limits=LIMITS):
         {"follows": from -1 to 1, about 0.8 for a game that these weights played and 0.1 for one of
         other weights; None of weights that want nothing, of another game, of a video that is none
         of the game's size, or that cannot be read; "moves": in how many pairs of agent steps the
-        cannon moves; "seen": in how many frames there is a cannon}.
+        cannon moves; "seen": in how many frames there is a cannon; "ended": what ended the
+        process before its end, "" where nothing did}.
     """
     if game != GAME:
         return dict(NOTHING)
@@ -45,11 +47,12 @@ def follow(video, weights, game, wall=NO_WALL, limits=LIMITS):
 
 
 def _read(message):
-    """Returns what a message of anybody's says, nothing where that is not possible."""
-    told = {name: message.get(name) for name in NOTHING}
-    follows, *counts = told.values()
+    """Returns what a message of anybody's says; where that is not possible, how it ended alone."""
+    told = NOTHING | {"ended": on_one_line(str(message.get("ending", "")))}
+    follows, *counts = (message.get(name) for name in ("follows", "moves", "seen"))
     known = type(follows) in (int, float) and math.isfinite(follows) and abs(follows) <= 1
     counted = all(type(n) is int and 0 <= n <= 10_000 for n in counts)
     if not (counted and (known or follows is None)):
-        return dict(NOTHING)
+        return told
+    told |= dict(zip(("moves", "seen"), counts, strict=True))
     return told | {"follows": round(float(follows), 3) if known else None}

@@ -122,7 +122,9 @@ def _is_wanted(hand_in, evidence, only, failed):
 def _has_problem(evidence):
     """Says whether something of a hand-in could not be read, played or run to its end."""
     parts = [part for part in evidence.values() if isinstance(part, dict)]
-    return bool(evidence["problem"] or any(part.get("problem") for part in parts))
+    parts += evidence.get("videos", {}).get("files", [])
+    broken = any(part.get("problem") or part.get("ended") for part in parts)
+    return bool(evidence["problem"] or broken)
 
 
 class _Progress:

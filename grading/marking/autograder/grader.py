@@ -61,7 +61,8 @@ def _grade(notebook, results, settings, until):
     results.tell("", wall=wall.name)
     limits = LIMITS._replace(cell=CELL, memory=settings.memory_mb / 1024)
     checks = limits._replace(total=CHECKS * (until - time.monotonic()))
-    results.set_checks(check_unpacked(notebook, checks, wall, hidden=_hidden()))
+    verdicts, _ended = check_unpacked(notebook, checks, wall, hidden=_hidden())
+    results.set_checks(verdicts)
     student.end_all()
     for played in _played(notebook, wall, limits, settings, until):
         results.set_score(played)

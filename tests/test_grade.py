@@ -206,6 +206,28 @@ def test_evidence_keeps_what_ended_the_checks(tmp_path, monkeypatch):
     assert told == {"problem": "", "ended": "killed", "tasks": {}, "helpers": [], "seeds": [1, 2]}
 
 
+def test_a_file_that_changes_while_it_waits_leaves_nothing_under_its_old_bytes(
+    collected, hand_ins, tmp_path, monkeypatch
+):
+    """As does a folder of an export that is filled anew, or a student's newer file."""
+    collect, out = evidences.collect, tmp_path / "out"
+
+    def replace(path, *given):
+        (hand_ins / "Grace.zip").write_text("Hedy")
+        return collect(path, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evidences, "collect", replace)
+        entries, _left = grade([hand_ins], out, COURSE)
+    told = "it changed while the class was graded: run this again with --failed"
+    assert [entry.evidence["problem"] for entry in entries] == ["", told]
+    for name in ("Hedy", "Grace"):
+        (hand_ins / "Grace.zip").write_text(name)
+        entries, _left = grade([hand_ins], out, COURSE, failed=True)
+        assert [entry.evidence["manifest"]["name"] for entry in entries] == ["Ada", name]
+    assert collected[-2:] == ["Hedy", "Grace"]
+
+
 def test_pages_of_hand_ins_that_are_graded_again_side_by_side_are_whole(
     collected, hand_ins, tmp_path, monkeypatch
 ):

@@ -56,7 +56,7 @@ def grade(
     tell(_told(len(hand_ins), len(wanted)))
     progress = _Progress(hand_ins, len(wanted), tell)
     try:
-        for path in _graded(wanted, folders, course, jobs, ray, progress.begins, tell):
+        for path in _graded(shelf, wanted, folders, course, jobs, ray, progress.begins, tell):
             progress.ends()
             _take_in(register, _twins(path, folders), read_evidence(folders[path]))
             register.conclude_seldom()
@@ -90,7 +90,7 @@ def _take_in(register, paths, evidence):
         register.write_student(path)
 
 
-def _graded(wanted, folders, course, jobs, ray, begins, tell):
+def _graded(shelf, wanted, folders, course, jobs, ray, begins, tell):
     """Yields the paths of hand-ins, each when its evidence is on the shelf."""
     if ray or jobs > 1:  # even where one is left: games are played as when it was among others
         course = course._replace(threads=1)
@@ -101,8 +101,12 @@ def _graded(wanted, folders, course, jobs, ray, begins, tell):
         running = each(work, wanted, jobs, begins, tell)
     with contextlib.closing(running):
         for path, problem in running:
-            if problem:
+            told = ""
+            if shelf.folder(path) != folders[path]:  # else the old file would have its evidence
+                told = _("it changed while the class was graded: run this again with --failed")
+            elif problem:
                 told = _("the process that graded it ended: {problem}").format(problem=problem)
+            if told:
                 give_up(path, folders[path], course, told)
             yield path
 

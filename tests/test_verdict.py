@@ -1,3 +1,5 @@
+import datetime
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -234,6 +236,30 @@ def test_decide_flags_what_is_late_and_leaves_its_points():
     ],
 )
 def test_is_late_reads_a_date_and_leaves_other_words(packed, deadline, late):
+    assert is_late(packed, deadline) is late
+
+
+class Older(datetime.datetime):
+    """Reads what Python 3.10 does."""
+
+    @classmethod
+    def fromisoformat(cls, text):
+        if text.endswith("Z"):
+            raise ValueError(f"Invalid isoformat string: {text!r}")
+        return super().fromisoformat(text)
+
+
+@pytest.mark.parametrize(
+    "packed, deadline, late",
+    [
+        ("2026-12-02T12:00:01", "2026-11-30T12:00:00Z", True),
+        ("2026-12-02T12:00:01", " 2026-11-30 12:00Z ", True),
+        ("2026-11-28T12:00:01", "2026-11-30T12:00:00.500Z", False),
+        ("2026-12-02T12:00:01", "2026-11-30Z", False),
+    ],
+)
+def test_a_deadline_in_utc_is_one_in_every_python(packed, deadline, late, monkeypatch):
+    monkeypatch.setattr(datetime, "datetime", Older)
     assert is_late(packed, deadline) is late
 
 

@@ -26,7 +26,7 @@ import psutil
 from benchmarks import report
 from grading.marking.evidence import Course
 from grading.marking.pool import cores
-from grading.marking.shelf import Shelf, clear, keep_evidence
+from grading.marking.shelf import Shelf, clear, digest_of, keep_evidence
 from grading.pack import MANIFEST
 from grading.sandbox import find_wall
 from tests import hand_ins
@@ -127,7 +127,8 @@ def keep_graded(folder, out, n):
     write_closed(folder, n)
     shelf = Shelf(out, Course(find_wall()))
     for k in range(n):
-        place = shelf.folder(folder / f"{k}.rar")
+        path = folder / f"{k}.rar"
+        place = shelf.folder(path, digest_of(path))
         clear(place)
         keep_evidence(place, another(f"Student {k}"))
 

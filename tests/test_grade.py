@@ -5,6 +5,8 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -17,8 +19,9 @@ from grading.marking.evidence import Course
 from grading.marking.grade import grade
 from grading.marking.releases import HERE, changes, is_of_here, read_release, release_of
 from grading.marking.shelf import find_hand_ins
-from grading.marking.table import COLUMNS
+from grading.marking.table import COLUMNS, TableError
 from grading.sandbox import NO_WALL
+from grading.watched import LIMITS
 from tests.records import another, changed, record, refused, write_files
 
 COURSE = Course(NO_WALL)
@@ -135,6 +138,15 @@ def test_grade_with_other_settings_collects_again(collected, hand_ins, tmp_path)
     assert len(collected) == 4
 
 
+def test_grade_with_other_limits_collects_only_what_it_is_asked_for(collected, hand_ins, tmp_path):
+    (hand_ins / "Bo.zip").write_text("Refused")
+    grade([hand_ins], tmp_path / "out", COURSE)
+    longer = COURSE._replace(limits=LIMITS._replace(total=LIMITS.total + 1))
+    entries, left = grade([hand_ins], tmp_path / "out", longer, failed=True)
+    assert (len(entries), left) == (3, [])
+    assert collected == ["Ada", "Refused", "Grace", "Refused"]
+
+
 def test_grade_makes_the_pages_of_tasks_anew_where_a_hand_in_was_graded(
     collected, hand_ins, tmp_path
 ):
@@ -174,6 +186,16 @@ def test_grade_only_one_leaves_the_others(collected, hand_ins, tmp_path):
     assert [one.path.name for one in left] == ["Ada.zip"]
     grade([hand_ins], out, COURSE, only="ada")
     assert [*table(out)] == ["Ada", "Grace"]
+
+
+def test_only_means_what_the_table_shows_and_no_folder_above(collected, hand_ins, tmp_path):
+    export = hand_ins / "Grace Hopper_1234_assignsubmission_file"
+    export.mkdir()
+    (hand_ins / "Grace.zip").rename(export / "work.zip")
+    shutil.move(hand_ins / "Ada.zip", export.with_name("Ada Lovelace_12_assignsubmission_file.zip"))
+    for only in ("hand-ins", "1234"):
+        grade([hand_ins], tmp_path / "out", COURSE, only=only)
+    assert collected == ["Grace"]
 
 
 def test_grade_failed_collects_only_what_has_a_problem(collected, hand_ins, tmp_path):
@@ -269,6 +291,80 @@ def test_a_grader_overrules_in_the_table_and_everything_follows(collected, hand_
     assert "talked to her" in page and "7.5" in page
 
 
+def test_a_graders_words_stay_while_the_hand_in_moves_and_while_it_waits(
+    collected, hand_ins, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    grade([hand_ins], out, COURSE)
+    write_cells(out, "Ada", overrule="7.5", reason="talked to her", notes="on Monday")
+    write_cells(out, "Grace", notes="on Friday")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "Hedy.zip").write_text("Hedy")
+    entries, _left = grade([hand_ins, tmp_path / "more"], out, COURSE)
+    assert [entry.verdict.points for entry in entries] == [7.5, 10, 10]
+    monkeypatch.setattr(shelf, "grader_version", lambda: "ba9876543210")
+    grade([hand_ins, tmp_path / "more"], out, COURSE, only="hedy")
+    told = {name: [row[c] for c in ("file", "notes", "flags")] for name, row in table(out).items()}
+    assert told == {
+        "Hedy": ["more/Hedy.zip", "", ""],
+        "Ada": ["hand-ins/Ada.zip", "on Monday", "not graded yet"],
+        "Grace": ["hand-ins/Grace.zip", "on Friday", "not graded yet"],
+    }
+    entries, _left = grade([hand_ins, tmp_path / "more"], out, COURSE)
+    assert [entry.verdict.points for entry in entries] == [7.5, 10, 10]
+
+
+def write_cells(out, name, **cells):
+    """Writes into a row of the table, as a grader does."""
+    rows = table(out)
+    rows[name] |= cells
+    with open(out / "grades.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[name]], restval="")
+        writer.writeheader()
+        writer.writerows(rows.values())
+
+
+def test_a_mistake_in_the_table_is_told_once_and_ends_nothing_before_the_end(
+    collected, hand_ins, tmp_path, monkeypatch
+):
+    out, told = tmp_path / "out", []
+    monkeypatch.setattr(register, "AT_LEAST", 0)
+    monkeypatch.setattr(register, "SELDOM", 0)
+    grade([hand_ins], out, COURSE)
+    for name in ("Hedy", "Mary"):
+        (hand_ins / f"{name}.zip").write_text(name)
+
+    def tell(line):
+        if line.startswith("[1/"):
+            write_cells(out, "Ada", overrule="ten")
+        told.append(line)
+
+    with pytest.raises(TableError, match="overrule of Ada.zip is 'ten'"):
+        grade([hand_ins], out, COURSE, tell=tell)
+    assert collected == ["Ada", "Grace", "Hedy", "Mary"]
+    assert [line.split(":")[0] for line in told if "ten" in line] == ["grades.csv"]
+    assert [line for line in told if line.endswith("(grading goes on meanwhile)")]
+
+
+def test_pages_that_belong_to_no_hand_in_go_where_none_is_missing(
+    collected, hand_ins, tmp_path, monkeypatch
+):
+    out = tmp_path / "out"
+    monkeypatch.setattr(register.pages, "PER_PAGE", 1)
+    grade([hand_ins], out, COURSE)
+    before = {page.name for page in out.glob("*/*.html")}
+    assert len(before) == 4 and "Policy-2.html" in before
+    moved = hand_ins.rename(tmp_path / "moved")
+    (moved / "Grace.zip").unlink()
+    (moved / "Hedy.zip").write_text("Hedy")
+    grade([moved], out, COURSE, only="nobody")
+    assert before < {page.name for page in out.glob("*/*.html")}
+    (moved / "Hedy.zip").unlink()
+    entries, _left = grade([moved], out, COURSE)
+    pages = {page.name for page in out.glob("*/*.html")}
+    assert pages == {"Policy.html", f"{entries[0].slug}.html"} and pages != before
+
+
 def test_of_two_hand_ins_that_name_one_student_the_older_asks(collected, hand_ins, tmp_path):
     (hand_ins / "again").mkdir()
     (hand_ins / "again" / "Ada.zip").write_text("Ada\n")
@@ -361,6 +457,12 @@ def test_evidence_from_elsewhere_is_complete_or_not_there(tmp_path):
     assert shelf.read_evidence(tmp_path / "here") is None
 
 
+def test_a_folder_for_evidence_that_cannot_be_removed_is_used_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(shelf.shutil, "rmtree", lambda *_, **__: None)
+    shelf.clear(tmp_path)
+    assert tmp_path.is_dir()
+
+
 def test_evidence_that_is_nested_too_deeply_is_not_there(tmp_path):
     shelf.take_in(tmp_path / "here", {"evidence.json": b"[" * 100_000, "seconds.json": b"{}"})
     assert shelf.read_evidence(tmp_path / "here") is None
@@ -435,6 +537,43 @@ def test_the_command_tells_how_it_ended(names, status, collected, tmp_path, caps
     said = capsys.readouterr()
     assert [row["name"] for row in json.loads(said.out)] == names
     assert f"{len(names)} graded: 1 with a mark, {len(names) - 1} for the grader" in said.err
+
+
+def test_the_command_prints_a_table_that_was_saved_with_semicolons(
+    collected, hand_ins, tmp_path, capsys
+):
+    call = ["grade", str(hand_ins), "--out", str(tmp_path / "out"), "--jobs", "1", "--json"]
+    main(call)
+    first = capsys.readouterr().out
+    path = tmp_path / "out" / "grades.csv"
+    path.write_bytes(path.read_bytes().replace(b",", b";"))
+    main(call)
+    assert capsys.readouterr().out == first and b"name;group" in path.read_bytes()
+
+
+HOLDS = """import sys
+from pathlib import Path
+from grading.marking.shelf import alone
+with alone(Path(sys.argv[1])):
+    print("here", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_two_commands_do_not_grade_into_one_folder_and_one_that_is_killed_leaves_it(
+    collected, hand_ins, tmp_path, capsys
+):
+    out = tmp_path / "out"
+    call = [sys.executable, "-c", HOLDS, str(out)]
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=shelf.ROOT)
+    with subprocess.Popen(call, **pipes) as other:
+        assert other.stdout.readline().strip() == b"here"
+        with pytest.raises(SystemExit) as left:
+            main(["grade", str(hand_ins), "--out", str(out)])
+        other.kill()
+    told = f"another `grade` is working in {out}: wait until it ends, or stop it"
+    assert left.value.code == 2 and told in capsys.readouterr().err and not collected
+    assert main(["grade", str(hand_ins), "--out", str(out), "--jobs", "1"]) == 0
 
 
 def test_the_command_that_is_stopped_says_how_to_go_on(collected, tmp_path, capsys):

@@ -186,7 +186,8 @@ def test_of_a_hand_in_little_stays_in_memory(tmp_path):
     paths = [tmp_path / f"{k}.zip" for k in range(60)]
     folders = {path: tmp_path / path.stem for path in paths}
     hand_ins = {path: Delivered(path) for path in paths}
-    register = Register(hand_ins, folders, tmp_path, Course(NO_WALL), {})
+    digests = dict.fromkeys(paths, "")
+    register = Register(hand_ins, digests, folders, tmp_path, Course(NO_WALL), {})
     held = []
     tracemalloc.start()
     for k, path in enumerate(paths):
@@ -200,10 +201,10 @@ def test_the_pages_of_the_class_are_made_now_and_then(tmp_path, monkeypatch):
     clock, made = iter([100.0, 100.0, 104.0, 183.9, 184.0, 184.0, 185.0, 214.9]), []
     monkeypatch.setattr(registers.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(Register, "conclude", lambda self: made.append(1))
-    register = Register({}, {}, tmp_path, Course(NO_WALL), {})
+    register = Register({}, {}, {}, tmp_path, Course(NO_WALL), {})
     counts = []
     for _time in range(4):
-        register.conclude_seldom()
+        register.conclude_seldom(print)
         counts.append(len(made))
     assert counts == [1, 1, 2, 2]  # 4 s that they took, times 20, and then 30 s at least
 

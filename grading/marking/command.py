@@ -1,12 +1,12 @@
 """The command `python -m grading grade`."""
 
-import csv
 import json
 import sys
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from pathlib import Path
 
 from grading.marking.pool import cores
+from grading.marking.table import TABLE, read
 from grading.sandbox import NoWall
 from grading.watched import LIMITS
 from languages import _
@@ -48,7 +48,7 @@ def add_grade(commands, limits):
     added.add_argument("paths", type=Path, nargs="+", metavar="PATH", help=told)
     told = _("the folder of pages, kept from one call to the next")
     added.add_argument("--out", type=Path, required=True, metavar="DIR", help=told)
-    told = _("grade no hand-in but those with this in their path or name")
+    told = _("grade no hand-in but those with this in their file, name or number")
     added.add_argument("--only", default="", metavar="NAME", help=told)
     told = _("grade again, and only, where something could not be read or run")
     added.add_argument("--failed", action="store_true", help=told)
@@ -85,34 +85,43 @@ def _add_exports(added):
 def _grade(options):
     if options.ray and options.unsafe_no_sandbox:
         options.parser.error(_("--ray needs a wall on each node: leave out --unsafe-no-sandbox"))
-    # these take seconds to load, which `check` would wait for
-    from grading.marking.feedback import hand_back
-    from grading.marking.grade import grade
-    from grading.marking.sheets import read_sheet
+    # this takes seconds to load, which `check` would wait for
+    from grading.marking.shelf import alone
 
     try:
-        if options.sheet or options.column:
-            read_sheet(options.sheet, options.column)  # hours before it is filled in
-        course = _course(options)
-        graded, left = grade(
-            *(options.paths, options.out, course, options.only, options.failed),
-            lambda line: print(line, file=sys.stderr, flush=True),
-            options.mapping,
-            options.jobs,
-            options.ray,
-        )
-        given = graded, left, options.out, course, options.sheet, options.column
-        lines = hand_back(*given)
+        with alone(options.out):
+            graded, left, lines = _graded(options)
     except (ValueError, FileNotFoundError, NoWall) as e:
         options.parser.error(str(e))
     except KeyboardInterrupt:
         print(_("stopped: the same command goes on from here"), file=sys.stderr)
         return 130
     if options.json:
-        print(json.dumps(_table(options.out), indent=1, ensure_ascii=False))
+        rows, _delimiter = read(options.out / TABLE)
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
     print(*lines, sep="\n", end="\n" if lines else "", file=sys.stderr)
     _tell_end(options, graded, left)
     return 1 if any(one.evidence["problem"] for one in graded) or left else 0
+
+
+def _graded(options):
+    """Returns what `grade` and `hand_back` return."""
+    from grading.marking.feedback import hand_back
+    from grading.marking.grade import grade
+    from grading.marking.sheets import read_sheet
+
+    if options.sheet or options.column:
+        read_sheet(options.sheet, options.column)  # hours before it is filled in
+    course = _course(options)
+    graded, left = grade(
+        *(options.paths, options.out, course, options.only, options.failed),
+        lambda line: print(line, file=sys.stderr, flush=True),
+        options.mapping,
+        options.jobs,
+        options.ray,
+    )
+    given = graded, left, options.out, course, options.sheet, options.column
+    return graded, left, hand_back(*given)
 
 
 def _course(options):
@@ -122,11 +131,6 @@ def _course(options):
     limits = LIMITS._replace(total=options.timeout, memory=options.memory)
     releases = tuple(read_release(path) for path in options.release)
     return Course(options.wall(options), limits, releases)
-
-
-def _table(out):
-    with open(out / "grades.csv", encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def _tell_end(options, graded, left):

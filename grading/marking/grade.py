@@ -10,7 +10,7 @@ from grading.marking.exports import find_delivered
 from grading.marking.pool import each
 from grading.marking.reference import read_reference
 from grading.marking.register import Register
-from grading.marking.shelf import Shelf, read_evidence
+from grading.marking.shelf import Shelf, digest_if_read, read_evidence
 from languages import _, ngettext
 
 __all__ = ["grade"]
@@ -28,7 +28,8 @@ def grade(
         paths: Hand-ins, folders of them, and exports of a course's system.
         out: The folder of pages.
         course: An `evidence.Course`; without a secret it gets the one on the shelf.
-        only: A part of a path or of a student's name: no other hand-in is collected.
+        only: A part of what the table calls a hand-in, its file or its student's name or number:
+            no other is collected.
         failed: Whether evidence with a problem in it is collected again, and no other.
         tell: Takes lines on the progress.
         mapping: As in `exports.find_delivered`.
@@ -49,8 +50,9 @@ def grade(
     out.mkdir(parents=True, exist_ok=True)
     shelf = Shelf(out, course)
     course = course._replace(secret=course.secret or shelf.secret())
-    folders = {path: shelf.folder(path) for path in hand_ins}
-    register = Register(hand_ins, folders, out, course, read_reference(shelf, course))
+    digests = {path: digest_if_read(path) for path in hand_ins}
+    folders = {path: shelf.folder(path, digest) for path, digest in digests.items()}
+    register = Register(hand_ins, digests, folders, out, course, read_reference(shelf, course))
     wanted = _entered(register, hand_ins, folders, only, failed)
     register.expect(wanted)
     tell(_told(len(hand_ins), len(wanted)))
@@ -59,20 +61,22 @@ def grade(
         for path in _graded(shelf, wanted, folders, course, jobs, ray, progress.begins, tell):
             progress.ends()
             _take_in(register, _twins(path, folders), read_evidence(folders[path]))
-            register.conclude_seldom()
+            register.conclude_seldom(tell)
     finally:
         entries = register.conclude()
     register.write_tasks(entries)
+    if not register.missing():
+        register.tidy(entries)
     return entries, [hand_ins[path] for path in register.missing()]
 
 
 def _entered(register, hand_ins, folders, only, failed):
     """Enters the hand-ins with evidence; returns the paths to be collected, one of twins."""
     wanted = {}
-    for path, hand_in in hand_ins.items():
+    for path in hand_ins:
         if evidence := read_evidence(folders[path]):
             register.enter(path, evidence)
-        if _is_wanted(hand_in, evidence, only, failed):
+        if _is_wanted(register.called(path), evidence, only, failed):
             wanted.setdefault(folders[path], path)
     return [*wanted.values()]
 
@@ -102,7 +106,8 @@ def _graded(shelf, wanted, folders, course, jobs, ray, begins, tell):
     with contextlib.closing(running):
         for path, problem in running:
             told = ""
-            if shelf.folder(path) != folders[path]:  # else the old file would have its evidence
+            # else the old file would have the new one's evidence
+            if shelf.folder(path, digest_if_read(path)) != folders[path]:
                 told = _("it changed while the class was graded: run this again with --failed")
             elif problem:
                 told = _("the process that graded it ended: {problem}").format(problem=problem)
@@ -116,9 +121,8 @@ def _told(n, m):
     return told.format(n=n, m=m)
 
 
-def _is_wanted(hand_in, evidence, only, failed):
-    name = (evidence or {}).get("manifest", {}).get("name", "")
-    if only and only.casefold() not in f"{hand_in.path}\n{hand_in.name}\n{name}".casefold():
+def _is_wanted(called, evidence, only, failed):
+    if only.casefold() not in "\n".join(called).casefold():
         return False
     return evidence is None or (failed and _has_problem(evidence))
 

@@ -14,10 +14,11 @@ import time
 from grading.marking import pages, table
 from grading.marking.evidence import assignment_of
 from grading.marking.likeness import Likeness
+from grading.marking.mapping import nfc
 from grading.marking.releases import HERE
 from grading.marking.shelf import FILE, grader_version
 from grading.marking.verdict import decide, superseded
-from languages import chosen
+from languages import _, chosen
 
 __all__ = ["Register"]
 
@@ -34,11 +35,12 @@ AT_LEAST = 30.0  # seconds between two of them
 class Register:
     """Hand-ins with evidence, in order."""
 
-    def __init__(self, hand_ins, folders, out, course, reference):
+    def __init__(self, hand_ins, digests, folders, out, course, reference):
         """Starts with none.
 
         Args:
             hand_ins: {path: its `exports.Delivered`}.
+            digests: {path: the SHA-256 of the hand-in, "" where it cannot be read}.
             folders: {path: the folder of its evidence}.
             out: The folder of pages.
             course: An `evidence.Course`.
@@ -53,8 +55,11 @@ class Register:
         self._known = {}  # path: evidence without what is LARGE
         self._expected = set()  # folders of evidence to come
         self._likeness = Likeness(reference)
-        self._ruled = table.overruled(out / table.TABLE)
+        told = {path: self._told_of(path) | {"digest": digests[path]} for path in hand_ins}
+        self._keys = {path: table.key(each) for path, each in told.items()}
+        self._ruled = table.overruled(out / table.TABLE, [*self._keys.values()])
         self._again = 0.0  # the time from which on the pages of the class are made again
+        self._problem = ""  # with the table, that was told last
 
     def expect(self, paths):
         """Leaves pages as they are until evidence is entered: what they show is being removed."""
@@ -63,9 +68,17 @@ class Register:
     def enter(self, path, evidence):
         """Takes in the evidence of a hand-in, or other evidence of it."""
         self._expected.discard(self._folders[path])
-        evidence = {**evidence, **_told_of(self._hand_ins[path], self._files[path])}
+        evidence = {**evidence, **self._told_of(path)}
         self._likeness.put(self._places[path], evidence)
         self._known[path] = _small(evidence)
+        self._keys[path] = table.key(evidence)
+
+    def called(self, path):
+        """Returns what the table calls a hand-in: its file, and its student's names and number."""
+        told, known = self._told_of(path), self._known.get(path, {})
+        lms = told.get("lms", {})
+        names = [lms.get("name", ""), lms.get("owner", "")]
+        return [told["file"], *names, known.get("manifest", {}).get("name", "")]
 
     def missing(self):
         """Returns the paths of those without evidence."""
@@ -75,11 +88,20 @@ class Register:
         """Writes the page of a hand-in by what is known so far."""
         self._write_student(self._entry(path, self._newer().get(path, "")))
 
-    def conclude_seldom(self):
-        """Does what `conclude` does, for a small part of the time that grading takes."""
+    def conclude_seldom(self, tell):
+        """Does what `conclude` does, for a small part of the time that grading takes.
+
+        A table that cannot be used at the moment is told of, once, and ends nothing.
+        """
         if time.monotonic() >= self._again:
-            began = time.monotonic()
-            self.conclude()
+            began, problem = time.monotonic(), ""
+            try:
+                self.conclude()
+            except table.TableError as e:
+                problem = _("{problem} (grading goes on meanwhile)").format(problem=e)
+            if problem not in ("", self._problem):
+                tell(problem)
+            self._problem = problem
             took = time.monotonic() - began
             self._again = began + took + max(AT_LEAST, SELDOM * took)
 
@@ -92,13 +114,14 @@ class Register:
         Raises:
             TableError: If the table cannot be used.
         """
-        self._ruled = table.overruled(self._out / table.TABLE)
+        file = self._out / table.TABLE
+        self._ruled = table.overruled(file, [*self._keys.values()])
         newer = self._newer()
         entries = [self._entry(path, newer[path]) for path in self._order()]
         for entry in entries:
             self._write_student(entry)
         rows = (table.row(entry.evidence, entry.verdict, entry.alike) for entry in entries)
-        table.write(self._out / table.TABLE, [*rows])
+        table.write(file, [*rows], [self._keys[path] for path in self.missing()])
         _write(self._out / "index.html", pages.class_page(entries, HERE().assignment))
         return entries
 
@@ -108,10 +131,27 @@ class Register:
         made_of = hashlib.sha256(repr([chosen(), *map(_stamp, entries)]).encode()).hexdigest()
         if told.is_file() and told.read_text() == made_of:
             return
-        for part, page in itertools.product(pages.PARTS, range(1, 1 + pages.count_pages(entries))):
+        for part, page in _tasks(entries):
             text = pages.task(part, entries, grader_version(), HERE().assignment, page)
             _write(self._out / "tasks" / pages.task_file(part, page), text)
         told.write_text(made_of)
+
+    def tidy(self, entries):
+        """Removes pages of the students and tasks that no entry has any more."""
+        kept = {f"students/{entry.slug}.html" for entry in entries}
+        kept |= {f"tasks/{pages.task_file(part, page)}" for part, page in _tasks(entries)}
+        kept = {_as_found(name) for name in kept}
+        for page in (*self._out.glob("students/*.html"), *self._out.glob("tasks/*.html")):
+            if _as_found(f"{page.parent.name}/{page.name}") not in kept:
+                page.unlink()
+
+    def _told_of(self, path):
+        """Returns what evidence holds of where a hand-in came from."""
+        hand_in = self._hand_ins[path]
+        if not hand_in.system:
+            return {"file": self._files[path]}
+        lms = {key: getattr(hand_in, key) for key in ("system", "owner", "name", "late")}
+        return {"file": hand_in.place, "lms": lms}
 
     def _order(self):
         return [path for path in self._hand_ins if path in self._known]
@@ -145,6 +185,16 @@ class Register:
             told.write_text(made_of)
 
 
+def _tasks(entries):
+    """Returns (part, page) of each page of `pages.task`."""
+    return [*itertools.product(pages.PARTS, range(1, 1 + pages.count_pages(entries)))]
+
+
+def _as_found(name):
+    """Returns a file's name without what some disks change: capitals, and accents set apart."""
+    return nfc(name).casefold()
+
+
 def _stamp(entry):
     """Returns what tells one state of a hand-in on the pages of tasks from another."""
     changed = os.stat(entry.folder / FILE).st_mtime_ns
@@ -172,14 +222,6 @@ def _names(paths):
     """Returns what each hand-in is called: its path from the folder that holds them all."""
     top = os.path.commonpath([path.resolve().parent for path in paths] or [os.sep])
     return [path.resolve().relative_to(top).as_posix() for path in paths]
-
-
-def _told_of(hand_in, name):
-    """Returns what evidence holds of where a hand-in came from."""
-    if not hand_in.system:
-        return {"file": name}
-    lms = {key: getattr(hand_in, key) for key in ("system", "owner", "name", "late")}
-    return {"file": hand_in.place, "lms": lms}
 
 
 def _slug(path, evidence):

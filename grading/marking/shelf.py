@@ -1,11 +1,13 @@
 """Hand-ins found on the disk, and evidence kept: what has not changed is not collected again.
 
 Evidence lies in a folder of its own, named after all that it was made of: the hand-in's bytes and
-those of the modules beside it, the grader's own files, the releases and the settings. It is
-complete where its file is there. What differs from one time to the next lies in a second file: the
-seconds that each part took.
+those of the modules beside it, the grader's own files, the releases and the settings, but for the
+limits: what kept to them is the same under others, and the rest is collected again where a grader
+asks for it. It is complete where its file is there. What differs from one time to the next lies in
+a second file: the seconds that each part took.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -14,13 +16,17 @@ import secrets
 import shutil
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from grading.unpack import OTHERS, modules_beside
 from languages import _
 
 __all__ = [
     "FILE",
     "Shelf",
+    "alone",
     "clear",
+    "digest_if_read",
     "digest_of",
     "find_hand_ins",
     "grader_version",
@@ -32,7 +38,7 @@ __all__ = [
 ROOT = Path(__file__).parents[2]
 MAKERS = ("*.py", "assignment.json", "training/*.py", "tests/checks/*", "grading/**/*.py")
 FILE, TIMES = "evidence.json", "seconds.json"
-SECRET = "secret"
+SECRET, LOCK = "secret", ".lock"
 CHUNK = 2**20  # bytes
 SHORT = 24  # hexadecimal digits of a folder's name
 
@@ -90,13 +96,18 @@ class Shelf:
         """Takes the folder of pages and the `evidence.Course` that evidence is collected for."""
         self._root = Path(out) / "evidence"
         releases = [[one.version, *sorted(one.files.items())] for one in course.releases]
-        settings = [grader_version(), course.wall.name, course.limits, course.games, releases]
+        settings = [grader_version(), course.wall.name, course.games, releases]
         self._made_by = json.dumps(settings)
 
-    def folder(self, hand_in):
-        """Returns the folder of a hand-in's evidence, whether it is there or not."""
-        beside = [[module.name, _digest_if_read(module)] for module in modules_beside(hand_in)]
-        own = _digest_if_read(hand_in) or str(hand_in)
+    def folder(self, hand_in, digest):
+        """Returns the folder of a hand-in's evidence, whether it is there or not.
+
+        Args:
+            hand_in: Its path.
+            digest: The `digest_if_read` of it.
+        """
+        beside = [[module.name, digest_if_read(module)] for module in modules_beside(hand_in)]
+        own = digest or str(hand_in)
         return self._root / _digest(json.dumps([self._made_by, beside, own]).encode())[:SHORT]
 
     def reference(self):
@@ -115,10 +126,33 @@ class Shelf:
         return path.read_text()
 
 
+@contextlib.contextmanager
+def alone(out):
+    """Keeps other calls of `grade` out of a folder of pages; the lock ends with the process.
+
+    Raises:
+        ValueError: If another one works there.
+    """
+    is_new = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        told = _("another `grade` is working in {folder}: wait until it ends, or stop it")
+        raise ValueError(told.format(folder=out)) from None
+    try:
+        yield
+    finally:
+        lock.release()
+        if is_new and [path.name for path in out.iterdir()] == [LOCK]:
+            shutil.rmtree(out)  # a wrong call leaves nothing
+
+
 def clear(folder):
     """Empties a folder for evidence to come."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def keep_evidence(folder, evidence):
@@ -157,7 +191,7 @@ def digest_of(path):
     return digest.hexdigest()
 
 
-def _digest_if_read(path):
+def digest_if_read(path):
     """Returns the SHA-256 of a file, "" where it cannot be read."""
     try:
         return digest_of(path)

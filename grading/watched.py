@@ -185,13 +185,13 @@ class _Watched:
         elif now > self.started + most.total:
             text = _("the notebook ran longer than {total:g} s, at last {what}")
         elif _is_larger(self.process.pid, most.memory * 2**30):
-            text = _("{what} took more than {memory:g} GiB of memory")
+            text = _("{what} took more than {taken} of memory")
         elif _threads(self.process.pid) > most.threads:
             text = _("{what} started more than {threads} threads")
         elif self._kept() > most.written:
             text = _("{what} wrote more than {size:g} MiB, or {deepest} folders into each other")
-        figures = dict(size=most.written / 2**20, deepest=DEEPEST, **most._asdict())
-        return text.format(what=self.now, **figures)
+        figures = dict(size=most.written / 2**20, deepest=DEEPEST, taken=_shown(most.memory))
+        return text.format(what=self.now, **figures, **most._asdict())
 
     def _kept(self):
         """Returns the bytes on the disk, more than the limit where some cannot be counted."""
@@ -243,6 +243,12 @@ def _parsed(line):
     return message if isinstance(message, dict) else {}
 
 
+def _shown(memory):
+    """Returns GiB of memory as people read them."""
+    text = _("{n:.4g} GiB") if memory >= 1 else _("{n:.0f} MiB")
+    return text.format(n=memory if memory >= 1 else 1024 * memory)
+
+
 def _is_larger(pid, limit):
     """Says whether a process and its children take more memory; what they share counts once."""
     family = _tree(pid)
@@ -287,7 +293,10 @@ def _entries(folder):
 
 
 def _unlinked(pid):
-    """Returns the bytes of files that a process and its children hold open and no folder holds."""
+    """Returns the bytes of files that a process and its children hold open and no folder holds.
+
+    Of a process that this one may not look into, none is counted.
+    """
     total = 0
     for process in _tree(pid):
         with contextlib.suppress(OSError):  # it has ended, or this system has no /proc
@@ -310,9 +319,17 @@ def _total(family, method):
     total = 0
     for process in family:
         with contextlib.suppress(psutil.Error, OSError):
-            info = getattr(process, method)()
+            info = _memory(process, method)
             total += getattr(info, "pss", info.rss)  # Linux alone knows each one's share
     return total
+
+
+def _memory(process, method):
+    """Returns what a method of a process tells; its resident memory where that is closed."""
+    try:
+        return getattr(process, method)()
+    except psutil.AccessDenied:  # of another user's process, as root in a container of Docker's
+        return process.memory_info()
 
 
 def end_family(pid, mark):

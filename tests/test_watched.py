@@ -50,7 +50,7 @@ def environ(process):
         (
             "x = bytearray(2**30)\nwhile True: pass",
             LONG_CELLS,
-            "cell a took more than 0.5 GiB",
+            "cell a took more than 512 MiB of memory",
         ),
         ("import os; os._exit(3)", QUICK, "cell a ended the process (exit status 3)"),
         ("import os; os._exit(0)", QUICK, "cell a ended the process (exit status 0)"),
@@ -73,6 +73,22 @@ def test_watch_ends_a_process_with_all_that_it_started_and_says_why(
     assert ending in last["ending"]
     assert time.monotonic() - started < limits.total + 10
     assert left() == []
+
+
+def test_memory_that_is_closed_to_this_process_counts_as_it_is_resident(monkeypatch):
+    def closed(process):
+        raise psutil.AccessDenied(process.pid)
+
+    monkeypatch.setattr(psutil.Process, "memory_full_info", closed)
+    assert watched._is_larger(os.getpid(), 2**20)
+    assert not watched._is_larger(os.getpid(), 2**50)
+
+
+@pytest.mark.parametrize(
+    ("memory", "shown"), [(600 / 1024, "600 MiB"), (1, "1 GiB"), (1500 / 1024, "1.465 GiB")]
+)
+def test_memory_is_shown_in_few_digits(memory, shown):
+    assert watched._shown(memory) == shown
 
 
 def test_watch_calls_what_runs_by_the_words_that_the_process_gives(tmp_path):

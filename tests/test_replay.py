@@ -155,6 +155,12 @@ def test_the_audit_names_logits_that_change_where_the_same_is_asked_again():
     assert audit.oddities() == ["act gives other logits where the same is asked again"]
 
 
+def test_games_that_take_too_long_are_told_with_their_seconds():
+    playing = replaying.Play(GAME, 4, 5, 20.0, print)
+    with pytest.raises(replaying.NoAnswer, match="1 of 4 games were not over after 20 s"):
+        playing._look_at_clock(21.0, np.array([False, True, False, False]), 9)
+
+
 def test_an_interval_is_students():
     told = replaying.mode(np.arange(32.0), np.full(32, 7), np.array([True] * 2 + [False] * 30))
     assert told["mean"] == 15.5 and told["cut"] == 2 and told["lengths"] == [7] * 32
@@ -350,6 +356,38 @@ def test_a_network_whose_body_has_several_names_takes_its_weights(tmp_path):
     x = torch.rand(2, 4, 84, 84)
     for one, other in zip(model(x), trained(x), strict=True):
         torch.testing.assert_close(one, other)
+
+
+class WithConstant(BodyInBothHeads):
+    """The same network; it multiplies by a constant that is no weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(2.0))
+
+    def forward(self, x):
+        return tuple(self.scale * one for one in super().forward(x))
+
+
+def test_a_models_own_constant_is_no_weight_and_stays_as_the_notebook_made_it(tmp_path):
+    trained, model = WithConstant(), WithConstant()
+    state = trained.state_dict() | {"scale": torch.tensor(9.0)}
+    torch.save({"scale": state.pop("scale")} | state, tmp_path / "weights.pt")
+    found = read_weights({"actions": 6}, tmp_path, tmp_path)
+    assert found["problem"] == "" and found["network"]["parameters"] == 1_687_719
+    read_network(tmp_path / "weights.npz")
+    given = {"model": model, "policy": None}
+    Player(given, {"weights": str(tmp_path / "weights.npz")}, None, None).load()
+    x = torch.rand(2, 4, 84, 84)
+    for one, other in zip(model(x), trained(x), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("beside", [torch.zeros(9), torch.zeros(6), torch.zeros(1)], ids=len)
+def test_what_is_large_or_could_be_a_layers_is_no_constant(beside, tmp_path):
+    torch.save(BodyInBothHeads().state_dict() | {"more": beside}, tmp_path / "weights.pt")
+    problem = read_weights({"actions": 6}, tmp_path, tmp_path)["problem"]
+    assert f"it has [[{len(beside)}]] beside" in problem
 
 
 @pytest.mark.slow

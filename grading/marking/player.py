@@ -68,8 +68,8 @@ class Player(Notebook):
             state = {name: torch.from_numpy(file[name]) for name in file.files}
         own = model.state_dict()
         if state.keys() != own.keys():
-            state = _in_order(own, state.values())
-        model.load_state_dict(state)
+            state = _in_order(own, [*state.values()])
+        model.load_state_dict(state, strict=False)
         if hasattr(self.namespace["policy"], "reset"):
             self.namespace["policy"].reset()
 
@@ -84,8 +84,13 @@ class Player(Notebook):
 
 
 def _in_order(own, tensors):
-    """Returns {name: tensor} for a state dict, in whose order each of its tensors comes once."""
+    """Returns {name: tensor} for a state dict, in whose order each of its tensors comes once.
+
+    Where it holds a shape that none of the tensors has, as a constant's, that stays as it is.
+    """
+    shapes = {tuple(one.shape) for one in tensors}
     places = {name: (one.data_ptr(), tuple(one.shape)) for name, one in own.items()}
+    places = {name: place for name, place in places.items() if place[1] in shapes}
     found = dict(zip(dict.fromkeys(places.values()), tensors, strict=True))
     return {name: found[place] for name, place in places.items()}
 

@@ -24,7 +24,10 @@ from grading.verdicts import on_one_line
 from grading.watched import LIMITS, scratch, talk
 from languages import _
 
-__all__ = ["GAMES", "NoAnswer", "Play", "asked", "compare_actions", "mode", "nothing", "replay"]
+__all__ = [
+    *("GAMES", "NoAnswer", "Play", "asked", "compare_actions", "mode", "nothing", "replay"),
+    "sampler",
+]
 
 GAMES = 32  # of each kind
 TOTAL = 1200.0  # seconds that a policy may take, at least
@@ -92,7 +95,7 @@ def replay(
     except (NoAnswer, ValueError) as e:
         told = nothing(on_one_line(str(e))[:LINE]) | {"seed": seed}
     with contextlib.suppress(NoAnswer):
-        told |= play.run(_sampler(network, seed)) | {"player": "the reference network"}
+        told |= play.run(sampler(network, seed)) | {"player": "the reference network"}
     return told
 
 
@@ -167,8 +170,8 @@ class Play:
         """Tells how far the games are; raises NoAnswer where they take too long."""
         n, ended = len(going), int((~going).sum())
         if seconds > self.seconds:
-            told = _("{n} of {all} games were not over after {minutes:.0f} minutes")
-            raise NoAnswer(told.format(n=n - ended, all=n, minutes=self.seconds / 60))
+            told = _("{n} of {all} games were not over after {seconds:.0f} s")
+            raise NoAnswer(told.format(n=n - ended, all=n, seconds=self.seconds))
         if time.monotonic() > self.told + TELLING:
             line = _("{n} of {all} games are over after {steps} agent steps")
             self.tell(line.format(n=ended, all=n, steps=step + 1))
@@ -229,8 +232,8 @@ def _half_interval(scores):
     return float(t * scores.std(ddof=1) / len(scores) ** 0.5)
 
 
-def _sampler(network, seed):
-    """Returns a function that answers with a network alone."""
+def sampler(network, seed):
+    """Returns a function that answers as `Play.run` asks, with a network alone."""
     rng = np.random.default_rng([seed, 1])
 
     def ask(pixels):

@@ -19,6 +19,7 @@ MOST_BYTES = 200 * 2**20  # of the file; a checkpoint with its optimizer has 14 
 MOST_FLOATS = 16 * 2**20  # of a network, 64 MB; the task's has 1.7 million
 BODY = [(32, 4, 8, 8), (64, 32, 4, 4), (64, 64, 3, 3), (512, 3136)]
 HIDDEN = 512
+CONSTANT = 8  # numbers of a tensor beside the layers, at most
 SKETCH = {0: 800, 1: 800, 2: 800, 3: 800, 4: 800, 5: 96}  # values of each layer, 4,096 in all
 SEED = 4096  # of the places that are looked at; the same for all
 
@@ -33,9 +34,9 @@ def read(order, folder, out):
     """
     found = dict(problem="", network=None, same_network=False, digest="", sketch=[])
     try:
-        tensors = _tensors(folder / FILE)
+        tensors = _without_constants(_tensors(folder / FILE), order["actions"])
         found["network"] = _network(tensors)
-        found["problem"] = _difference([tuple(t.shape) for t in tensors], order["actions"])
+        found["problem"] = _difference(_shapes(tensors), order["actions"])
         found["same_network"] = not found["problem"]
         arrays = [tensor.detach().to(torch.float32).numpy() for tensor in tensors]
     except Unreadable as e:
@@ -128,15 +129,34 @@ def _network(tensors):
     return dict(actions=max(heads, default=0), parameters=parameters, layers=shapes[:200])
 
 
+def _shapes(tensors):
+    return [tuple(tensor.shape) for tensor in tensors]
+
+
+def _wanted(actions):
+    """Returns the shapes of the task's network, counted: with two heads, and with one for both."""
+    for heads in ([(actions, HIDDEN), (1, HIDDEN)], [(actions + 1, HIDDEN)]):
+        layers = [*BODY, *heads]
+        yield Counter([*layers, *((shape[0],) for shape in layers)])
+
+
+def _without_constants(tensors, actions):
+    """Returns tensors without the small ones that a model of the task's keeps beside its layers.
+
+    All are returned where the rest is another network, or one of them could be a layer's.
+    """
+    for wanted in _wanted(actions):
+        layers = [t for t in tensors if t.numel() > CONSTANT or tuple(t.shape) in wanted]
+        if Counter(_shapes(layers)) == wanted:
+            return layers
+    return tensors
+
+
 def _difference(shapes, actions):
     """Returns how shapes differ from those of the task's network, "" where they do not."""
-    heads = [(actions, HIDDEN), (1, HIDDEN)]
-    apart = [*BODY, *heads]
-    joint = [*BODY, (actions + 1, HIDDEN)]
-    found = Counter(shapes)
-    if any(found == Counter([*layers, *((s[0],) for s in layers)]) for layers in (apart, joint)):
+    found, (wanted, joint) = Counter(shapes), _wanted(actions)
+    if found in (wanted, joint):
         return ""
-    wanted = Counter([*apart, *((s[0],) for s in apart)])
     if not (found & Counter(BODY)) == Counter(BODY):
         lacks = [s for s in BODY if s not in found]
         told = _("the network is not the task's: it has no layer {shape}")

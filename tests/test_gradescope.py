@@ -16,8 +16,8 @@ import pytest
 from grading.__main__ import main
 from grading.marking.autograder import games, grader
 from grading.marking.autograder.results import Results
-from grading.marking.autograder.settings import TASKS, TESTS, parse_settings
-from grading.marking.gradescope import write_autograder
+from grading.marking.autograder.settings import TASKS, TESTS, Settings, parse_settings
+from grading.marking.gradescope import DESCRIPTION, write_autograder
 from grading.verdicts import Verdict
 from lesson.assignment import read_assignment
 from release.students import stubbed
@@ -26,7 +26,7 @@ from tests.autograder import Container
 from tests.test_grading import small, write
 
 SETTINGS = {"games": 4, "marks": {"1": 8, "100000": 10}, "points": {"A2C": 3}, "leaderboard": True}
-PLAYED = {"problem": "", "oddities": [], "mean": 450.0, "low": 400.0, "high": 500.0}
+PLAYED = {"problem": "", "oddities": [], "instead": "", "mean": 450.0, "low": 400.0, "high": 500.0}
 PLAYED |= {"scores": [400.0, 500.0], "lengths": [700, 800], "cut": 0}
 TRIES = """
 import os, socket
@@ -51,6 +51,17 @@ tries("root", lambda: os.setuid(0))
 if os.getuid() == 0:
     opened.append("root")
 print('{"task": "MergeTimeBatch", "raised": ""}', flush=True)
+"""
+LARGE = """
+import subprocess, sys
+sys.path.insert(0, "source/kit")
+from grading import watched
+from grading.marking.autograder.student import AS_USER
+held = [sys.executable, "-c", "x = b'x' * 2**27; print(1, flush=True); open(0).read()"]
+ways = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+with subprocess.Popen([*AS_USER, "--", *held], **ways) as process:
+    process.stdout.readline()
+    print(*(watched._is_larger(process.pid, n * 2**20) for n in (64, 256)))
 """
 
 
@@ -98,12 +109,22 @@ def test_settings_take_what_the_file_says():
         ('{"minutes": 0}', "minutes is 0: expected a number above 0, at most 40"),
         ('{"memory_mb": true}', "memory_mb is true: expected a number above 0"),
         ('{"leaderboard": "yes"}', 'leaderboard is "yes": expected true, false'),
+        (
+            '{"leaderboard": true, "visibility": {"score": "hidden"}}',
+            "leaderboard is true, and visibility/score is hidden: expected visible",
+        ),
     ],
 )
 def test_settings_name_what_is_wrong_and_what_is_expected(text, told):
     with pytest.raises(ValueError) as caught:
         parsed(text)
     assert told in str(caught.value)
+
+
+def test_the_example_of_the_help_can_be_set():
+    example = DESCRIPTION[DESCRIPTION.index("{") :]
+    assert set(json.loads(example)) == set(Settings._fields)
+    assert parsed(example).marks == {400: 8, 600: 10}
 
 
 # results
@@ -144,6 +165,8 @@ def test_results_keep_the_checks_where_the_games_are_never_over(results):
         ({}, False, 0, "once the checks of all five tasks pass"),
         ({"oddities": ["act is odd."]}, True, 0, "The policy that plays is odd: act is odd."),
         ({"problem": "no weights"}, True, 0, "The weights could not play: no weights"),
+        ({"instead": "it ended"}, True, 8, "your weights make played by itself: it ended"),
+        ({"scores": [450.0]}, True, 8, "played one whole game: its score is 450.\n"),
     ],
 )
 def test_the_score_earns_points_where_all_is_sound(results, changes, passing, score, told):
@@ -155,6 +178,24 @@ def test_the_score_earns_points_where_all_is_sound(results, changes, passing, sc
     assert test["status"] == ("passed" if score else "failed")
     board = [{"name": "mean score", "value": 450.0}]
     assert read().get("leaderboard") == (board if score else None)
+
+
+@pytest.mark.parametrize(
+    ("visibility", "told"),
+    [
+        ({}, True),
+        ({"score": "hidden"}, True),
+        ({"A2C": "after_due_date", "score": "after_due_date"}, True),
+        ({"A2C": "after_due_date"}, False),
+    ],
+    ids=str,
+)
+def test_a_score_tells_of_tasks_those_who_see_them(visibility, told, tmp_path):
+    text = json.dumps({"visibility": visibility, "marks": {"400": 8}})
+    made = Results(tmp_path / "results.json", parsed(text))
+    made.set_score(PLAYED)
+    output = json.loads((tmp_path / "results.json").read_text("utf-8"))["tests"][-1]["output"]
+    assert ("once the checks of all five tasks pass" in output) == told
 
 
 def test_a_score_that_is_disowned_leaves_the_leaderboard(results):
@@ -184,13 +225,20 @@ def test_a_submission_that_cannot_be_used_is_told_so_in_each_test(results):
 # games
 
 
+@pytest.fixture
+def untouched(monkeypatch):
+    """Lets `games.play` take any weights, for the process that it asks stands in a test."""
+    monkeypatch.setattr(games, "compare_actions", lambda network, game: None)
+    monkeypatch.setattr(games, "read_network", lambda path: SimpleNamespace(n_actions=6))
+
+
 @pytest.mark.parametrize(
     ("seconds", "answer", "problem"),
     [(0.5, 0.1, ""), (0.5, 0.4, "it stopped"), (60.0, 0.1, "it stopped")],
     ids=["cut off", "stalling", "ended"],
 )
 def test_games_that_no_time_is_left_for_take_nothing_from_those_before(
-    seconds, answer, problem, monkeypatch
+    seconds, answer, problem, untouched, monkeypatch
 ):
     rounds = [dict(scores=[400.0] * 4, lengths=[700] * 4, cut=0)]
 
@@ -204,12 +252,63 @@ def test_games_that_no_time_is_left_for_take_nothing_from_those_before(
 
     monkeypatch.setattr(games.Play, "run", run)
     monkeypatch.setattr(games, "asked", lambda *ways: contextlib.nullcontext(time.sleep))
-    monkeypatch.setattr(games, "compare_actions", lambda network, game: None)
-    monkeypatch.setattr(games, "read_network", lambda path: SimpleNamespace(n_actions=6))
     until = time.monotonic() + seconds
     first, last = games.play(None, None, hand_in_parts.GAME, None, None, 32, until)
     assert first["scores"] == last["scores"] == [400.0] * 4
     assert (first["problem"], last["problem"]) == ("", problem)
+
+
+def test_the_network_plays_by_itself_where_the_notebook_plays_nothing(untouched, monkeypatch):
+    def asked(*ways):
+        raise games.NoAnswer("cell run ended the process")
+        yield
+
+    def run(self, ask, audit):
+        assert (ask, audit) == ("the network", None)
+        return {"sampled": dict(scores=[400.0] * 4, lengths=[700] * 4, cut=0)}
+
+    monkeypatch.setattr(games.Play, "run", run)
+    monkeypatch.setattr(games, "asked", contextlib.contextmanager(asked))
+    monkeypatch.setattr(games, "sampler", lambda network, seed: "the network")
+    until = time.monotonic() + 60
+    first, *_, last = games.play(None, None, hand_in_parts.GAME, None, None, 8, until)
+    assert first["problem"] == last["instead"] == "cell run ended the process"
+    assert first["scores"] == [] and last["scores"] == [400.0] * 8 and last["problem"] == ""
+
+
+def paced(monkeypatch, rounds, played):
+    """Returns the pace of some rounds, each of (answer, judge) seconds, by a clock of its own."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(games, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    pace = games._Pace()
+
+    def ask(seconds):
+        clock.now += seconds
+
+    for k, (answer, judge) in enumerate(rounds):
+        if k:
+            pace.end_round()
+        timed = pace.of(ask)
+        for _ in range(played):
+            timed(answer)
+            clock.now += judge
+    return pace
+
+
+@pytest.mark.parametrize(
+    ("last", "stalls"),
+    [
+        ((0.1, 0.05), False),
+        ((0.3, 0.15), False),
+        ((0.25, 0.05), True),
+        ((0.9, 0.15), True),
+        ((0.1, 0.01), False),
+    ],
+    ids=["as before", "a slow host", "slow answers", "both", "a quick judge"],
+)
+def test_answers_stall_where_the_judge_did_not_become_as_slow(last, stalls, monkeypatch):
+    pace = paced(monkeypatch, [(0.1, 0.05), (0.1, 0.05), last], 9)
+    assert pace.stalls() == stalls
 
 
 # the .zip
@@ -270,9 +369,59 @@ def test_what_a_system_lays_beside_a_hand_in_is_no_part_of_it(tmp_path):
 
 def test_a_name_that_is_no_text_keeps_nothing_from_being_graded(tmp_path):
     (tmp_path / "answer.ipynb").write_text("{}")
-    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xa2.mp4")).write_bytes(b"")
+    for name in (b"\xa2.mp4", b"\xa3.mp4"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(b"")
     with grader._notebook(tmp_path) as found:
-        assert {path.name for path in found.parent.iterdir()} == {"answer.ipynb", "\ufffd.mp4"}
+        assert {path.name for path in found.parent.iterdir()} == {"answer.ipynb", "¢.mp4", "£.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("files", "chosen"),
+    [
+        (["hand-in.zip", "loose.ipynb"], "answer.ipynb"),
+        (["hand-in.zip", "loose.ipynb", "weights.pt"], "loose.ipynb"),
+        (["hand-in.zip", "other.zip", "loose.ipynb"], "loose.ipynb"),
+        (["videos.zip", "loose.ipynb"], "loose.ipynb"),
+        (["broken.zip", "loose.ipynb"], "loose.ipynb"),
+    ],
+    ids=str,
+)
+def test_a_hand_in_beside_its_notebook_is_what_was_handed_in(files, chosen, tmp_path):
+    for name in files:
+        (tmp_path / name).write_text("{}")
+    for name, inner in {"hand-in.zip": "answer.ipynb", "videos.zip": "a.mp4"}.items():
+        if name in files:
+            with zipfile.ZipFile(tmp_path / name, "w") as packed:
+                packed.writestr(inner, "{}")
+    with grader._notebook(tmp_path) as found:
+        assert found.name == chosen
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(28, "No space left on device"), "The autograder itself failed"),
+        (RuntimeError("can't start new thread"), "The autograder itself failed"),
+        (subprocess.CalledProcessError(1, ["chown"]), "The autograder itself failed"),
+        (ValueError("no notebook"), "The submission cannot be used: no notebook"),
+    ],
+    ids=["disk", "threads", "program", "submission"],
+)
+def test_who_failed_is_told(error, told, tmp_path, monkeypatch, capsys):
+    def fails(*given):
+        raise error
+
+    (tmp_path / "settings.json").write_text(json.dumps(parsed("{}")._asdict()))
+    (tmp_path / "submission").mkdir()
+    (tmp_path / "submission" / "answer.ipynb").write_text("{}")
+    (tmp_path / "results").mkdir()
+    monkeypatch.setattr(grader, "HERE", tmp_path)
+    monkeypatch.setattr(grader, "_grade", fails)
+    monkeypatch.setattr(grader.student, "protect", lambda base, secret: None)
+    grader.grade(tmp_path)
+    results = json.loads((tmp_path / "results" / "results.json").read_text("utf-8"))
+    assert all(told in test["output"] for test in results["tests"])
+    assert ("Traceback" in capsys.readouterr().out) == ("itself" in told)
 
 
 # in the layout of Gradescope
@@ -305,6 +454,12 @@ def laid_by_a_mac(files):
 
 def statuses(run):
     return {test["name"]: test["status"] for test in run.results["tests"]}
+
+
+@in_layout
+@pytest.mark.slow
+def test_the_memory_of_a_students_process_is_seen(container):
+    assert container.run(sys.executable, "-c", LARGE) == "True False\n"
 
 
 @in_layout

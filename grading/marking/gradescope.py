@@ -28,10 +28,11 @@ DESCRIPTION = _("""Writes an autograder for Gradescope: upload it under Configur
 
 It checks the five tasks as `grade` does, on numbers that students never see, and lets the weights
 play whole games as long as there is time. Each call draws new hidden numbers: keep the .zip from
-students. SETTINGS is a JSON object; every key may be left out:
+students. Gradescope shows a leaderboard to all students at once: it needs a visible score.
+SETTINGS is a JSON object; every key may be left out:
 
   {"points": {"A2C": 2}, "marks": {"400": 8, "600": 10},
-   "visibility": {"score": "after_due_date"}, "leaderboard": true,
+   "visibility": {"score": "after_due_date"}, "leaderboard": false,
    "games": 32, "minutes": 8, "memory_mb": 600}""")
 
 

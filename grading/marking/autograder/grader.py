@@ -4,10 +4,12 @@ import contextlib
 import json
 import os
 import secrets
+import sys
 import tempfile
 import time
+import traceback
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import ale_py
 import numpy as np
@@ -29,6 +31,7 @@ HERE = Path(__file__).parent
 CHECKS = 0.5  # of the time may go into the checks
 CELL = 120.0  # seconds of one cell at half a core
 READING = 90.0  # seconds
+WEIGHTS = "weights.pt"
 
 
 def grade(base):
@@ -48,12 +51,15 @@ def grade(base):
     try:
         with _notebook(base / "submission") as notebook:
             _grade(notebook, results, settings, began + 60 * settings.minutes)
-    except (ValueError, OSError) as e:
+    except ValueError as e:
         results.refuse(_("The submission cannot be used: {why}").format(why=on_one_line(str(e))))
     except NoWall as e:
         print(e)  # which instructors see
         told = _("The autograder found no wall for your code here. Tell your teachers, please.")
         results.refuse(told)
+    except Exception:  # no fault of the student's
+        traceback.print_exc(file=sys.stdout)
+        results.refuse(_("The autograder itself failed. Tell your teachers, please."))
 
 
 def _grade(notebook, results, settings, until):
@@ -101,13 +107,17 @@ def _hidden():
 def _notebook(submission):
     """Gives the notebook of a submission: of its one .zip, or of the files that were in it.
 
+    A .zip beside a notebook without weights is the hand-in, where it holds a notebook, too.
+
     Raises:
         ValueError: As `unpack.unpacked` does.
     """
     files = {path.relative_to(submission): path for path in submission.rglob("*")}
     files = [path for name, path in files.items() if _is_theirs(name, path)]
     archives = [path for path in files if path.suffix.lower() == ".zip"]
-    if len(archives) == 1 and not any(path.suffix.lower() == ".ipynb" for path in files):
+    loose = any(path.suffix.lower() == ".ipynb" for path in files)
+    bare = loose and not any(path.name == WEIGHTS for path in files)
+    if len(archives) == 1 and (not loose or (bare and _holds_notebook(archives[0]))):
         with unpacked(archives[0]) as notebook:
             yield notebook
         return
@@ -115,11 +125,29 @@ def _notebook(submission):
         path = Path(folder, "submission.zip")  # so that what holds for archives holds for files
         with zipfile.ZipFile(path, "w", strict_timestamps=False) as archive:
             for file in files:
-                name = os.fsencode(file.relative_to(submission))
-                archive.write(file, name.decode("utf-8", errors="replace"))
+                archive.write(file, _as_text(os.fsencode(file.relative_to(submission))))
         with unpacked(path) as notebook:
             path.unlink()
             yield notebook
+
+
+def _holds_notebook(path):
+    """Tells whether a .zip holds a notebook; one that is broken holds none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = map(PurePosixPath, archive.namelist())
+            own = [name for name in names if not any(map(is_aside, name.parts))]
+            return any(name.suffix.lower() == ".ipynb" for name in own)
+    except Exception:  # what zipfile raises differs from one broken file to the next
+        return False
+
+
+def _as_text(name):
+    """Returns the bytes of a file's name as text; no two names become one."""
+    try:
+        return name.decode("utf-8")
+    except UnicodeDecodeError:
+        return name.decode("latin-1")
 
 
 def _is_theirs(name, path):

@@ -5,7 +5,7 @@ import math
 import os
 import time
 
-from grading.marking.autograder.settings import SCORE, TASKS
+from grading.marking.autograder.settings import SCORE, TASKS, TESTS, VISIBLE
 from languages import _, ngettext
 
 __all__ = ["Results"]
@@ -60,12 +60,17 @@ class Results:
         reached = [points for least, points in marks.items() if played["mean"] >= least]
         test["score"] = max(reached, default=0) if sound else 0
         test["status"] = "passed" if sound and (reached or not marks) else "failed"
-        test["output"] = "\n".join(_told(played, right, marks))
+        test["output"] = "\n".join(_told(played, right or not self._shows_tasks(), marks))
         self._top.pop("leaderboard", None)  # of the rounds before
         if self._settings.leaderboard and sound:
             entry = {"name": _("mean score"), "value": math.floor(10 * played["mean"]) / 10}
             self._top["leaderboard"] = [entry]
         self.write()
+
+    def _shows_tasks(self):
+        """Tells whether all who see the score see the checks of all tasks, too."""
+        seen = [VISIBLE.index(self._settings.visibility[test]) for test in TESTS]
+        return max(seen) == seen[TESTS.index(SCORE)]
 
     def write(self):
         """Writes the file beside the last one, and then in its place."""
@@ -80,7 +85,10 @@ class Results:
 def _told(played, right, marks):
     """Yields sentences on the games, on what they earn, and on what is odd."""
     n = len(played["scores"])
-    if n:
+    if n == 1:
+        text = _("Your weights played one whole game: its score is {score:.0f}.")
+        yield text.format(score=math.floor(played["mean"]))
+    elif n:
         text = ngettext(
             "Your weights played {n} whole game: mean score {mean:.0f}; the 95% interval of the "
             "mean is {low:.0f} to {high:.0f}.",
@@ -90,6 +98,12 @@ def _told(played, right, marks):
         )
         shown = dict(mean=math.floor(played["mean"]), low=played["low"], high=played["high"])
         yield text.format(n=n, **shown)  # a mean below a mark is not rounded up to it
+    if played["instead"]:
+        text = _(
+            "Your notebook's policy did not play, so the network that your weights make played "
+            "by itself: {why}"
+        )
+        yield text.format(why=played["instead"])
     for least, points in marks.items():
         text = ngettext(
             "{points:g} point needs a mean of {least}.",

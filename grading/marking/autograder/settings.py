@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from languages import _
 
-__all__ = ["FILE", "HIDDEN", "SCORE", "TASKS", "TESTS", "Settings", "parse_settings"]
+__all__ = ["FILE", "HIDDEN", "SCORE", "TASKS", "TESTS", "VISIBLE", "Settings", "parse_settings"]
 
 FILE, HIDDEN = "settings.json", "hidden.npz"  # beside this file, and closed to students
 TASKS = ("NatureModel", "Policy", "ComputeValueTargets", "MergeTimeBatch", "A2C")
 SCORE = "score"
 TESTS = (*TASKS, SCORE)
-VISIBLE = ("visible", "after_due_date", "after_published", "hidden")
+VISIBLE = ("visible", "after_due_date", "after_published", "hidden")  # each to fewer
 LARGEST = {"games": 1000, "minutes": 40, "memory_mb": 65_536}
 
 
@@ -58,13 +58,12 @@ def _checked(given, assignment):
             raise ValueError(told.format(key=key, keys=", ".join(Settings._fields)))
     points = {task: assignment.points[task] for task in TASKS}
     numbers = {key: _number(key, given[key], most) for key, most in LARGEST.items() if key in given}
-    if not isinstance(given.get("leaderboard", False), bool):
-        raise ValueError(_wanted("leaderboard", given["leaderboard"], "true, false"))
+    visibility = _visibility(given.get("visibility", VISIBLE[0]))
     return Settings(
         points | _object("points", given.get("points", {}), TASKS, _points),
         _marks(given.get("marks", {})),
-        _visibility(given.get("visibility", VISIBLE[0])),
-        given.get("leaderboard", False),
+        visibility,
+        _leaderboard(given.get("leaderboard", False), visibility[SCORE]),
         **numbers,
     )
 
@@ -123,4 +122,17 @@ def _visibility(given):
 def _visible(key, value):
     if value not in VISIBLE:
         raise ValueError(_wanted(key, value, ", ".join(VISIBLE)))
+    return value
+
+
+def _leaderboard(value, visibility):
+    """Returns whether there is a leaderboard, which all students see at once."""
+    if not isinstance(value, bool):
+        raise ValueError(_wanted("leaderboard", value, "true, false"))
+    if value and visibility != VISIBLE[0]:
+        told = _(
+            "leaderboard is true, and visibility/score is {visibility}: expected visible, as "
+            "Gradescope shows its leaderboard to all students at once; leave one of them out"
+        )
+        raise ValueError(told.format(visibility=visibility))
     return value

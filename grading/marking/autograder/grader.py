@@ -1,6 +1,7 @@
 """From a submission to results.json: checks first, then games, written as they become known."""
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -51,15 +52,21 @@ def grade(base):
     try:
         with _notebook(base / "submission") as notebook:
             _grade(notebook, results, settings, began + 60 * settings.minutes)
-    except ValueError as e:
-        results.refuse(_("The submission cannot be used: {why}").format(why=on_one_line(str(e))))
     except NoWall as e:
         print(e)  # which instructors see
         told = _("The autograder found no wall for your code here. Tell your teachers, please.")
         results.refuse(told)
-    except Exception:  # no fault of the student's
-        traceback.print_exc(file=sys.stdout)
-        results.refuse(_("The autograder itself failed. Tell your teachers, please."))
+    except Exception as e:
+        results.refuse(_refusal(e))
+
+
+def _refusal(error):
+    """Returns what a student is told of an error; one of the autograder's own is printed."""
+    is_full = getattr(error.__cause__, "errno", None) == errno.ENOSPC  # no fault of an archive's
+    if isinstance(error, ValueError) and not is_full:
+        return _("The submission cannot be used: {why}").format(why=on_one_line(str(error)))
+    traceback.print_exception(error, file=sys.stdout)  # which instructors see
+    return _("The autograder itself failed. Tell your teachers, please.")
 
 
 def _grade(notebook, results, settings, until):

@@ -141,7 +141,8 @@ CODES = {  # of programs, which are put into words where they are shown
     *("gradient norm", "list of ", "tuple of ", "no better than random", "no reward"),
     *("NumPy array", "true, false"),
     *("policy head", "value head", "total loss", "values explain nothing", "wrong axis"),
-    *("alike with", "for the grader", "mark by the rules", "no longer handed in", "not reached"),
+    *("alike with", "for the grader", "mark by the rules", "no longer handed in"),
+    *("not graded yet", "not reached"),
     *("LMS name", "LMS id", "Points Possible"),  # of tables
     *("played again", "the notebook's own policy", "the reference network"),
     *("found dtype", "does not require grad", "modified by an inplace operation"),  # PyTorch's

@@ -135,6 +135,28 @@ def test_a_stand_in_asks_the_network_about_a_new_kind_once_and_draws_no_random_n
     assert torch.equal(state, torch.get_rng_state())
 
 
+class OnApple(torch.Tensor):
+    """A tensor as on Apple's GPU: it has no float64 there, and no array until it is on the CPU."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        if function is torch.Tensor.cpu:
+            with torch._C.DisableTorchFunctionSubclass():
+                return args[0].cpu().as_subclass(torch.Tensor)
+        assert function not in (torch.Tensor.double, torch.Tensor.numpy), "not on this device"
+        return super().__torch_function__(function, types, args, kwargs or {})
+
+
+@pytest.mark.parametrize("task", ["Policy", "A2C"])
+def test_a_check_needs_no_float64_of_the_device(task):
+    made = "torch.as_tensor(np.asarray(inputs), device=self.device)"
+    on_device = f"{made}.as_subclass(type(next(self.model.parameters())))"
+    given = make([("policy-class", made, on_device)])
+    for parameter in given["model"].parameters():
+        parameter.__class__ = OnApple
+    assert check(task, given) == ""
+
+
 # objects that were made from ones that are gone
 
 

@@ -48,7 +48,7 @@ class Coupled:
 
     def arrived(self):
         """Returns the gradient that lies at the weights, [N, C], and the norm of all of it."""
-        norms = [float(gradient.double().norm()) for gradient in self._gradients()]
+        norms = [float(gradient.cpu().double().norm()) for gradient in self._gradients()]
         return array(self._gather(self._gradients())), float(np.linalg.norm(norms))
 
     def weights(self):
@@ -58,7 +58,7 @@ class Coupled:
     def moved(self, before, after):
         """Returns by how much weights moved, [N, C], and the largest step of all the others."""
         pairs = zip(before, after, strict=True)
-        steps = [(b.double() - a.double()).reshape(-1) for a, b in pairs]
+        steps = [(b.cpu().double() - a.cpu().double()).reshape(-1) for a, b in pairs]
         own = array(self._gather(steps))
         for step, at in zip(steps, self._at, strict=True):
             step[at] = 0

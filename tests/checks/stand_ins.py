@@ -105,7 +105,7 @@ def _pixels_of(observations):
     if not torch.is_tensor(observations):
         observations = torch.as_tensor(np.asarray(observations))
     pixels = observations.detach().reshape(len(observations), -1)[:, PIXELS]
-    return pixels.double().cpu().numpy().copy()
+    return pixels.cpu().double().numpy().copy()  # in this order: Apple's GPU has no float64
 
 
 @contextlib.contextmanager

@@ -569,9 +569,45 @@ class Policy:
     def reset(self):
         pass
 """,
+    "an argument and a key of its own": """
+class Policy:
+    def __init__(self, model):
+        self.model = model
+
+    def act(self, observations, greedy=False):
+        x = torch.as_tensor(np.asarray(observations))
+        logits, values = self.model(x)
+        distribution = torch.distributions.Categorical(logits=logits)
+        actions = logits.argmax(-1) if greedy else distribution.sample()
+        return {
+            "actions": actions.numpy(),
+            "logits": logits,
+            "log_probs": distribution.log_prob(actions),
+            "values": values[:, 0],
+            "critic": values,
+        }
+
+    def reset(self):
+        pass
+""",
 }
 
 TARGETS = {
+    "acts greedily on a tensor, reads another key": """
+class ComputeValueTargets:
+    def __init__(self, policy, gamma=0.99):
+        self.policy, self.gamma = policy, gamma
+
+    @torch.no_grad()
+    def __call__(self, trajectory):
+        latest = torch.as_tensor(trajectory["state"]["latest_observation"])
+        target = self.policy.act(greedy=True, observations=latest)["critic"][:, 0]
+        targets = []
+        for rewards, resets in zip(trajectory["rewards"][::-1], trajectory["resets"][::-1]):
+            target = torch.tensor(rewards) + self.gamma * torch.tensor(~resets) * target
+            targets = [target, *targets]
+        trajectory["value_targets"] = targets
+""",
     "NumPy, then tensors": """
 class ComputeValueTargets:
     def __init__(self, policy, gamma=0.99):
@@ -1550,6 +1586,9 @@ def _right_policies():
         "slots, keys of its own": dict(learner="tensors of the policy's own"),
         "one-hot": dict(learner="columns of its own"),
         "globals": dict(policy_made="Policy()", learner="globals", learner_made="A2C()"),
+        "an argument and a key of its own": dict(
+            targets="acts greedily on a tensor, reads another key"
+        ),
         "no tensor of its own": dict(model="arrays and tensors of any type"),
     }
     return {name: answer(policy=name, **pairs.get(name, {})) for name in POLICIES}
@@ -1564,6 +1603,7 @@ def _right_targets():
     answers = {
         name: answer(targets=name, **({"targets_made": made[name]} if name in made else {}))
         for name in TARGETS
+        if not name.startswith("acts greedily")  # as only one policy does
     }
     # up to torch 2.12, F.mse_loss of two types has no gradient
     by_hand = answer(learner="a method for the advantages, half the square")

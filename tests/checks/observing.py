@@ -2,6 +2,7 @@
 
 import random
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ __all__ = [
     "same",
     "same_course",
     "transform_named",
+    "unnoted",
 ]
 
 LOG_PROBS = ("log_probs", "log_prob")  # keys of log-probabilities, either serves
@@ -31,6 +33,8 @@ KINDS = {  # as they are observed: as they are shown
     "array": N_("NumPy array"),
     "integers": N_("array of integers"),
 }
+
+NOTED = ContextVar("NOTED", default=True)  # whether `calling` looks at what runs
 
 
 def array(x):
@@ -153,7 +157,7 @@ def calling(model, who, maker):
     ours = []
 
     def note(layer, *others):
-        if _has_weights(layer):
+        if NOTED.get() and _has_weights(layer):
             ours.append(_share(layer, model))
 
     hook = register_module_forward_hook(note)
@@ -167,6 +171,16 @@ def calling(model, who, maker):
             "`{cell}` on again"
         )
         raise CheckError(told.format(who=_(who), cell=maker))
+
+
+@contextmanager
+def unnoted():
+    """Hides the networks that run within the block from `calling`."""
+    token = NOTED.set(False)
+    try:
+        yield
+    finally:
+        NOTED.reset(token)
 
 
 def _kept(thing, kind):

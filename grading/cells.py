@@ -1,10 +1,11 @@
 """The process that runs a notebook's cells: `python -m grading.cells ORDER.json FOLDER`.
 
-The cells run in their order, in one namespace, until the objects that the tasks need are there, and
-never beyond the first `runner.get_next()`. A cell that raises is noted and the next goes on. A task
-is observed as soon as its objects are there, and again where they are made anew; the notebook's own
-check cells, and what only shows something, do nothing meanwhile, and no game is played. What is
-observed goes into files beside the order; nothing is judged here.
+The cells run in their order, in one namespace, until the objects that the tasks need are there; of
+those below, only the cells that make them anew (`anew`); and never beyond the first
+`runner.get_next()`. A cell that raises is noted and the next goes on. A task is observed as soon as
+its objects are there, and again where they are made anew; the notebook's own check cells, and what
+only shows something, do nothing meanwhile, and no game is played. What is observed goes into files
+beside the order; nothing is judged here.
 """
 
 import contextlib
@@ -32,6 +33,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 import atari_wrappers
 from env_batch import EnvBatch
+from grading.anew import made_anew
 from grading.check import OBJECTS, TASKS, observe_task
 from languages import _
 from lesson import pictures, start
@@ -143,24 +145,40 @@ class Notebook:
         self.raised, self.observing = [], False
 
     def run(self, cells):
-        """Runs cells, (name, source) each, until training begins or all objects are there."""
-        with self._making_only():
-            for name, source in cells:
-                if f"cell {name}" in self.order["left_out"]:
-                    self.raised.append(Raised(source, self.order["left_out"][f"cell {name}"], ""))
-                    continue
-                self.send(begins=f"cell {name}", shown=_("cell {name}").format(name=name))
-                try:
-                    _run_cell(name, source, self.namespace)
-                except TrainingReached:
-                    break
-                except BaseException as e:
-                    told = _("cell {name} raised {error}").format(name=name, error=told_of(e))
-                    unknown = getattr(e, "name", "") if isinstance(e, NameError) else ""
-                    self.raised.append(Raised(source, told, str(unknown or "")))
+        """Runs cells, (name, source) each, until training begins or all objects are there.
+
+        Of those below, the cells that make them anew before training run too, and are looked at
+        when the last has run.
+        """
+        with self._making_only(), contextlib.suppress(TrainingReached):
+            for k, cell in enumerate(cells, 1):
+                self._run(*cell)
                 self.look()
                 if not any(self._missing(task) for task in OBJECTS):
+                    self._make_anew(made_anew(cells, k))
                     break
+
+    def _make_anew(self, cells):
+        """Runs cells that make objects anew, and looks at all of them together."""
+        for cell in cells:
+            self._run(*cell)
+        if cells:
+            self.look()
+
+    def _run(self, name, source):
+        """Runs a cell; what it raises is noted."""
+        if f"cell {name}" in self.order["left_out"]:
+            self.raised.append(Raised(source, self.order["left_out"][f"cell {name}"], ""))
+            return
+        self.send(begins=f"cell {name}", shown=_("cell {name}").format(name=name))
+        try:
+            _run_cell(name, source, self.namespace)
+        except TrainingReached:
+            raise
+        except BaseException as e:
+            told = _("cell {name} raised {error}").format(name=name, error=told_of(e))
+            unknown = getattr(e, "name", "") if isinstance(e, NameError) else ""
+            self.raised.append(Raised(source, told, str(unknown or "")))
 
     def look(self):
         """Is called after each cell."""

@@ -176,6 +176,23 @@ def test_training_is_not_reached_where_a_cell_catches_everything(sources, tmp_pa
     assert {verdict.result for verdict in verdicts.values()} == {"passed"}
 
 
+GLUE_ANEW = "\n".join(notebook.GLUE.strip().splitlines()[-2:])  # optimizer and a2c
+WRONG_SIGN = changed("-(advantages", "(advantages", "a2c-class")["a2c-class"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("right", ["below", "above"])
+def test_the_learner_that_trains_is_judged_where_two_are_made(right, sources, tmp_path):
+    cells = small(sources)
+    run, train = cells["run"].split("\nrunner.get_next()")
+    pair = [cells["a2c-class"], WRONG_SIGN]
+    one, other = pair[::-1] if right == "below" else pair
+    cells |= {"a2c-class": one, "run": run, "other": other}
+    cells |= {"anew": f"{GLUE_ANEW}\n{run}", "train": f"runner.get_next(){train}"}
+    verdict = check_notebook(write(tmp_path, cells), SMALL)["A2C"]
+    assert verdict.result == ("passed" if right == "below" else "failed"), verdict
+
+
 @pytest.mark.slow
 def test_the_solved_notebook_is_checked_within_thirty_seconds_of_one_core():
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -157,6 +157,21 @@ def test_a_check_needs_no_float64_of_the_device(task):
     assert check(task, given) == ""
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "inputs /= 255",
+        "exit(3)",
+        "return dict(values=copy.deepcopy(self.model)(torch.as_tensor(inputs))[1][:, 0])",
+        "return dict(values=self.model(torch.as_tensor(inputs) / 2)[1][:, 0].detach())",
+    ],
+)
+def test_what_a_policy_does_wrong_is_not_the_matter_of_the_targets(line):
+    act = "def act(self, inputs):\n"
+    given = make([("policy-class", act, f"{act}        import copy; {line}\n")])
+    assert check("ComputeValueTargets", given) == ""
+
+
 # objects that were made from ones that are gone
 
 

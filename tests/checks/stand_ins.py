@@ -128,7 +128,7 @@ def acting(policy, network):
     def recorded(*args, **kwargs):
         given = inspect.signature(acts).bind(*args, **kwargs).arguments
         entries = _entries(network, next(iter(given.values())))
-        found = _own_act(network, lambda: acts(*args, **kwargs))
+        found = _own_act(network, acts, args, kwargs)
         return found if _same_values(found, entries) else entries
 
     def method(self, *args, **kwargs):
@@ -141,12 +141,13 @@ def acting(policy, network):
         yield
 
 
-def _own_act(network, acts):
+def _own_act(network, acts, args, kwargs):
     """Returns what a policy's own act does, None where it raises, and leaves no trace of it."""
     calls = len(network.reached)
     try:
+        args, kwargs = copy.deepcopy((args, kwargs))  # it may write into them
         with unnoted(), same_course():
-            return acts()
+            return acts(*args, **kwargs)
     except KeyboardInterrupt:
         raise
     except BaseException:  # the student's

@@ -115,6 +115,8 @@ def _claims(seen):
     n_actions, *numbers = np.asarray(seen["claims"], float).tolist()
     settings = dict(zip(SETTINGS, numbers, strict=True))
     least = min(settings[name] for name in ("max_grad_norm", "lr", "nsteps", "nenvs"))
+    if settings["max_grad_norm"] == np.inf:  # nothing is clipped
+        numbers.remove(np.inf)
     if not (np.isfinite(numbers).all() and n_actions in range(3, 19) and least > 0):
         text = _("{n} actions, settings {settings}")
         raise ValueError(text.format(n=int(n_actions), settings=settings))

@@ -134,6 +134,32 @@ class NatureModel(nn.Module):
         x = self.features(x)
         return self.pi(x), self.v(x).squeeze(-1)
 """,
+    "a named tuple": """
+from typing import NamedTuple
+
+
+class Output(NamedTuple):
+    logits: torch.Tensor
+    values: torch.Tensor
+
+
+class NatureModel(nn.Module):
+    def __init__(self, n_actions):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(4, 32, 8, 4), nn.ReLU(), nn.Conv2d(32, 64, 4, 2), nn.ReLU(),
+            nn.Conv2d(64, 64, 3, 1), nn.ReLU(), nn.Flatten(), nn.Linear(3136, 512), nn.ReLU(),
+        )
+        self.pi, self.v = nn.Linear(512, n_actions), nn.Linear(512, 1)
+        for layer in [*self.body, self.pi, self.v]:
+            if hasattr(layer, "weight"):
+                nn.init.orthogonal_(layer.weight, 2**0.5)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, x):
+        x = self.body(x)
+        return Output(self.pi(x), self.v(x)[:, 0])
+""",
     "weights of the children": """
 class NatureModel(nn.Module):
     def __init__(self):
@@ -569,6 +595,45 @@ class Policy:
     def reset(self):
         pass
 """,
+    "fields by name": """
+class Policy:
+    def __init__(self, model):
+        self.model = model
+
+    def act(self, inputs):
+        out = self.model(torch.as_tensor(np.asarray(inputs)))
+        distribution = torch.distributions.Categorical(logits=out.logits)
+        actions = distribution.sample()
+        return {
+            "actions": actions.numpy(),
+            "logits": out.logits,
+            "log_probs": distribution.log_prob(actions),
+            "values": out.values,
+        }
+
+    def reset(self):
+        pass
+""",
+    "a number of each step": """
+class Policy:
+    def __init__(self, model):
+        self.model = model
+
+    def act(self, inputs):
+        logits, values = self.model(torch.as_tensor(np.asarray(inputs)))
+        distribution = torch.distributions.Categorical(logits=logits)
+        actions = distribution.sample()
+        return {
+            "actions": actions.numpy(),
+            "logits": logits,
+            "log_probs": distribution.log_prob(actions),
+            "values": values.squeeze(1),
+            "entropy": distribution.entropy().mean(),
+        }
+
+    def reset(self):
+        pass
+""",
     "an argument and a key of its own": """
 class Policy:
     def __init__(self, model):
@@ -812,6 +877,13 @@ class MergeTimeBatch:
         trajectory.update(merged)
         return trajectory
 """,
+    "numbers of steps are stacked": """
+class MergeTimeBatch:
+    def __call__(self, trajectory):
+        for key in trajectory.keys() - {"state"}:
+            steps = [torch.as_tensor(step) for step in trajectory[key]]
+            trajectory[key] = torch.cat(steps) if steps[0].ndim else torch.stack(steps)
+""",
     "other kinds are left as they are": """
 class MergeTimeBatch:
     def __call__(self, trajectory):
@@ -952,6 +1024,35 @@ class A2C:
         norm = nn.utils.clip_grad_norm_(self.policy.model.parameters(), self.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        return float(norm)
+""",
+    "entropy of the steps": """
+class A2C:
+    def __init__(
+        self, policy, optimizer, value_loss_coef=0.25, entropy_coef=0.01, max_grad_norm=0.5
+    ):
+        self.policy, self.optimizer, self.max_grad_norm = policy, optimizer, max_grad_norm
+        self.value_loss_coef, self.entropy_coef = value_loss_coef, entropy_coef
+
+    def policy_loss(self, trajectory):
+        advantages = trajectory["value_targets"] - trajectory["values"].detach()
+        return -torch.mean(trajectory["log_probs"] * advantages)
+
+    def value_loss(self, trajectory):
+        return torch.square(trajectory["value_targets"] - trajectory["values"]).mean()
+
+    def entropy(self, trajectory):
+        return trajectory["entropy"].mean()
+
+    def loss(self, trajectory):
+        loss = self.policy_loss(trajectory) + self.value_loss_coef * self.value_loss(trajectory)
+        return loss - self.entropy_coef * self.entropy(trajectory)
+
+    def step(self, trajectory):
+        self.optimizer.zero_grad()
+        self.loss(trajectory).backward()
+        norm = nn.utils.clip_grad_norm_(self.policy.model.parameters(), self.max_grad_norm)
+        self.optimizer.step()
         return float(norm)
 """,
     "distributions of the policy": """
@@ -1567,6 +1668,7 @@ def _right_models():
         "one head, the value last": "rows and actions",
         "weights by name, values [B]": "Gumbel noise",
         "a torso of its own": "one-hot",
+        "a named tuple": "fields by name",
     }
     answers = {name: answer(model=name, policy=flat.get(name)) for name in MODELS}
     answers["lazy layers"] = answer(model="lazy layers", policy="rows and actions")
@@ -1586,6 +1688,10 @@ def _right_policies():
         "slots, keys of its own": dict(learner="tensors of the policy's own"),
         "one-hot": dict(learner="columns of its own"),
         "globals": dict(policy_made="Policy()", learner="globals", learner_made="A2C()"),
+        "fields by name": dict(model="a named tuple"),
+        "a number of each step": dict(
+            merge="numbers of steps are stacked", learner="entropy of the steps"
+        ),
         "an argument and a key of its own": dict(
             targets="acts greedily on a tensor, reads another key"
         ),
@@ -1620,7 +1726,7 @@ def _right_learners():
         ),
         "globals": dict(learner_made="A2C()"),
     }
-    paired = ("columns", "distributions", "all actions", "tensors of the policy's own")
+    paired = "columns", "distributions", "all actions", "tensors of the policy's own", "entropy of"
     alone = [name for name in LEARNERS if not name.startswith(paired)]
     return {name: answer(learner=name, **made.get(name, {})) for name in alone}
 

@@ -8,15 +8,19 @@ import torch
 
 from atari_wrappers import NumpySummaries
 from env_batch import EnvBatch
-from grading.check import TASKS
+from grading.check import TASKS, judge_task, observe_task
+from grading.verdicts import LARGEST
 from runners import EnvRunner
 from tests import checks
-from tests.checking import CHECKS, LEARNER, Runner, check, make
+from tests.checking import CHECKS, LEARNER, SETTINGS, Runner, check, make
+from tests.checks.expected import RELEASED_SEEDS, read_expected
 from tests.checks.stand_ins import RecordedModel, as_leaf
+from tests.checks.value_targets import judge_value_targets, observe_value_targets
 from tests.right_answers import MODELS, RIGHT
 from tests.toys import Counting
 from tests.wrong_answers import WRONG
 
+GAMMA = SETTINGS["gamma"]
 SOME_WRONG = WRONG[::3]
 MORE_WRONG = [one for one in WRONG if one not in SOME_WRONG]
 
@@ -85,6 +89,25 @@ def test_the_check_of_acting_takes_little_memory():
     over.set()
     looking.join()
     assert len(sizes) > 20 and max(sizes) - sizes[0] < 250e6  # its calls would hold 700 MB together
+
+
+def test_targets_that_act_for_each_step_and_environment_take_little_room():
+    target = 'self.policy.act(trajectory["state"]["latest_observation"])["values"]'
+    often = f"[{target} for _step_of_an_environment in range(100)][-1]"
+    given = make([("value-targets-class", target, often)])
+    transforms, seed = given["transforms"], RELEASED_SEEDS[0]
+    seen = observe_value_targets(given["model"], given["policy"], transforms, seed, GAMMA)
+    assert judge_value_targets(seen, read_expected(seed), GAMMA, seed) is None
+    assert sum(x.nbytes for x in seen.values()) < LARGEST
+
+
+def test_a_norm_without_limit_is_judged_and_one_that_is_no_number_is_not():
+    given, seed = make([("glue", "0.01, 0.5)", "0.01, np.inf)")]), RELEASED_SEEDS[0]
+    given["settings"], expected = SETTINGS | dict(max_grad_norm=np.inf), read_expected(seed)
+    seen = observe_task("A2C", given, seed, expected)
+    assert judge_task("A2C", seen, seed, expected) is None
+    seen["claims"][np.isinf(seen["claims"])] = np.nan
+    assert "cannot be read" in judge_task("A2C", seen, seed, expected)
 
 
 def test_a_check_leaves_the_learner_as_it_was():

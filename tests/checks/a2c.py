@@ -10,9 +10,16 @@ from tests.checks.batches import SCALES, draw_batch, make_batch
 from tests.checks.chain import judge_chain, observe_chain
 from tests.checks.errors import CheckError, blaming, pass_or_raise
 from tests.checks.expected import RELEASED_SEEDS, read_expected
-from tests.checks.losses import judge_loss, judge_terms, only_apart, right_rows
+from tests.checks.losses import judge_loss, judge_terms, name_changed, only_apart, right_rows
 from tests.checks.merge import check_merge
-from tests.checks.observing import exactly, quietly, require_together, same, transform_named
+from tests.checks.observing import (
+    array_or_none,
+    exactly,
+    quietly,
+    require_together,
+    same,
+    transform_named,
+)
 from tests.checks.policy import check_policy
 from tests.checks.updating import (
     APART,
@@ -31,6 +38,7 @@ __all__ = ["check_a2c", "judge_a2c", "observe_a2c"]
 
 TRANSFORMS = ["ComputeValueTargets", "MergeTimeBatch"]
 LOSSES = ("policy_loss", "value_loss", "entropy", "loss")
+READ = ("values", "value_targets", "rewards")
 
 
 def check_a2c(model, policy, runner, optimizer, a2c, n_actions, settings):
@@ -120,6 +128,7 @@ def _losses(a2c, batch):
             loss = getattr(a2c, name)(trajectory)
             seen[name], seen[f"gradient/{name}"] = number(loss), batch.numbers.gradient_of(loss)
             seen[f"changed/{name}"] = np.array(_changed(before, trajectory), dtype=str)
+            seen[f"overwritten/{name}"] = np.array(_overwritten(before, trajectory), dtype=str)
     return seen
 
 
@@ -128,6 +137,12 @@ def _changed(before, after):
     with contextlib.suppress(Exception):
         return [key for key, x in before.items() if not same(x, after.get(key))]
     return []
+
+
+def _overwritten(before, after):
+    """Names the entries that later losses and curves read and that hold other numbers now."""
+    pairs = {key: (array_or_none(before[key]), array_or_none(after.get(key))) for key in READ}
+    return [key for key, (x, y) in pairs.items() if not np.array_equal(x, y)]
 
 
 def _update(a2c, optimizer, batch):
@@ -158,6 +173,7 @@ def judge_a2c(seen, expected, n_actions, settings):
         or _judge_updates(seen, expected, rows, made)
         or judge_moves([_strip(seen, f"{k}/") for k in range(len(SCALES))], settings)
         or only_apart(judge_update(aside, expected, 1, rows[1], apart))
+        or name_changed(seen, "overwritten")
     )
 
 

@@ -109,7 +109,7 @@ def _own_entries(policy, recorded, keys):
 
 def _joined(steps):
     if torch.is_tensor(steps[0]):
-        return torch.cat(steps)
+        return torch.cat(steps) if steps[0].ndim else torch.stack(steps)
     return np.concatenate(steps) if isinstance(steps[0], np.ndarray) else steps
 
 

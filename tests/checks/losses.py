@@ -16,6 +16,7 @@ __all__ = [
     "fit",
     "judge_loss",
     "judge_terms",
+    "name_changed",
     "right_rows",
     "signed",
     "sum_of",
@@ -216,7 +217,7 @@ def judge_loss(seen, expected, rights, coefficients):
             continue
         got, equal = fit(row, list(rights.values()))
         if not equal:
-            return _name_changed(one) or f"loss: {_name_lost(row, right, rights)}"
+            return name_changed(one) or f"loss: {_name_lost(row, right, rights)}"
         factors[k] = got, signed(made)
     if not factors:
         return None
@@ -234,10 +235,10 @@ def only_apart(mistake):
     ).format(mistake=mistake)
 
 
-def _name_changed(seen):
-    """Says which term changes the trajectory, so that the others are lost with it in the loss."""
-    for name in TERMS:
-        for key in map(str, seen.get(f"changed/{name}", ())):
+def name_changed(seen, how="changed"):
+    """Says which loss changes the trajectory, so that what comes after it reads other numbers."""
+    for name in (*TERMS, "loss"):
+        for key in map(str, seen.get(f"{how}/{name}", ())):
             told = _("the {key} of the trajectory are overwritten or changed: work on a copy")
             return f"{name}: {told.format(key=key)}"
     return None

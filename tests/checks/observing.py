@@ -153,6 +153,9 @@ def calling(model, who, maker):
         model: The student's.
         who: Runs them: a message that is translated here.
         maker: What the notebook made `who` with, as it stands in a cell.
+
+    Yields:
+        A list with an item for each network or layer that ran: whether it is a part of this model.
     """
     ours = []
 
@@ -162,7 +165,7 @@ def calling(model, who, maker):
 
     hook = register_module_forward_hook(note)
     try:
-        yield
+        yield ours
     finally:
         hook.remove()
     if ours and not any(ours):

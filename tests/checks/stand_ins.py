@@ -40,6 +40,7 @@ class RecordedModel:
     def __init__(self, model, pictures, root):
         """Takes observations [n, 4, 84, 84], an array, and logits and values [n, A + 1]."""
         self._model, self._own, self._taken = model, model.forward, set()
+        self._form = tuple  # of what the network returns
         self.columns = self._returns_columns(pictures[:2])
         self._pixels = pictures.reshape(len(pictures), -1)[:, PIXELS].astype(np.float64)
         self.root, self.reached, self.given = root, [], []
@@ -57,15 +58,16 @@ class RecordedModel:
         unlike = [np.abs(self._pixels - row).sum(1) for row in self._to_scale(pixels)]
         outputs = self.root[[int(row.argmin()) for row in unlike]]
         values = outputs[:, -1:] if self.columns else outputs[:, -1]
-        return outputs[:, :-1], values
+        return self._form((outputs[:, :-1], values))
 
     def _returns_columns(self, pictures):
         with contextlib.suppress(Exception), torch.no_grad(), same_course():
             device = next(self._model.parameters()).device
             observations = torch.as_tensor(pictures, device=device)
-            values = self._model(observations)[1]
+            returned = self._model(observations)
             self._taken.add(_kind_of(observations))
-            return values.ndim != 1
+            self._form = getattr(returned, "_make", tuple)  # of a named tuple
+            return returned[1].ndim != 1
         return True
 
     def _refuse(self, observations):

@@ -130,10 +130,17 @@ def observe_effects(model, policy, transform, recorded):
     stand_in = RecordedModel(model, recorded.pictures, root)
     trajectory, before = _collect(recorded, root), _collect(recorded, root)
     with stand_in.standing_in(), acting(policy, stand_in):
-        with calling(model, N_("a transform"), f"{TASK}(policy)"):
+        with calling(model, N_("a transform"), f"{TASK}(policy)") as ran:
             returned = transform(trajectory)
+    if ran and not stand_in.reached:
+        told = _(
+            "{task} calls layers of the network: call self.policy.act(...) or the network itself, "
+            "not its layers"
+        )
+        raise CheckError(told.format(task=TASK))
     wrong_dict = isinstance(returned, dict) and returned is not trajectory
-    reached = np.concatenate(stand_in.reached) if stand_in.reached else np.zeros((0, 0))
+    reached = stand_in.reached
+    reached = np.unique(np.concatenate(reached), axis=0) if reached else np.zeros((0, 0))
     changed = [key for key, x in before.items() if not same(x, trajectory.get(key))]
     return {
         "reached": reached,

@@ -195,6 +195,19 @@ def test_what_a_policy_does_wrong_is_not_the_matter_of_the_targets(line):
     assert check("ComputeValueTargets", given) == ""
 
 
+@pytest.mark.parametrize(
+    ("keeps", "clears"),
+    [("saved.append(logits)", "self.policy.saved.clear()"), ("saved[:] = [logits]", "")],
+    ids=["until the update", "the last"],
+)
+def test_a_policy_may_keep_acts_for_a_while(keeps, clears):
+    sample, back = "actions = distribution.sample()", "return norm"
+    keeps = f"{sample}\n        saved = self.__dict__.setdefault('saved', [])\n        {keeps}"
+    clears = f"{clears}\n        {back}"
+    given = make([("policy-class", sample, keeps), ("a2c-class", back, clears)])
+    assert check("A2C", given) == ""
+
+
 # objects that were made from ones that are gone
 
 

@@ -1681,6 +1681,7 @@ CURVES_MISTAKES = [  # right for the learner, wrong for what is drawn and record
 # fmt: off
 MORE_MISTAKES = [  # of Tasks 3 to 5, and of the cell that makes the objects
     Wrong("targets-by-layers-of-the-network", "ComputeValueTargets", ((MODEL, "    def forward(self, observations):", "    def get_value(self, observations):\n        return self.value(self.body(observations))[:, 0]\n\n    def forward(self, observations):"), (TARGETS, BOOTSTRAP, 'self.policy.model.get_value(torch.as_tensor(trajectory["state"]["latest_observation"]))')), "call self.policy.act(...) or the network itself, not its layers"),
+    Wrong("policy-keeps-every-act", "A2C", ((POLICY, "actions = distribution.sample()", 'actions = distribution.sample()\n        self.__dict__.setdefault("saved", []).append((inputs, logits))'),), "memory grows until the kernel dies"),
     Wrong("targets-numpy", "ComputeValueTargets", ((TARGETS, "trajectory[\"value_targets\"] = targets[::-1]", "trajectory[\"value_targets\"] = [x.numpy() for x in targets[::-1]]"),), "value_targets[0] is a NumPy array [6], expected a list of 5 tensors [6], one per step"),
     Wrong("targets-stacked", "ComputeValueTargets", ((TARGETS, "= targets[::-1]", "= torch.stack(targets[::-1])"),), "value_targets are a tensor [5, 6], expected a list of 5 tensors [6], one per step"),
     Wrong("targets-lists-of-numbers", "ComputeValueTargets", ((TARGETS, "= targets[::-1]", "= [x.tolist() for x in targets[::-1]]"),), "value_targets[0] is a list of 6, expected a list of 5 tensors [6], one per step"),

@@ -1,5 +1,8 @@
 """The five tasks together, once: acting, transforms and an update are all the student's own."""
 
+import gc
+import weakref
+
 import numpy as np
 
 from languages import N_, _
@@ -33,21 +36,33 @@ def observe_chain(model, policy, runner, optimizer, a2c, n_actions, seed):
         the recorded actions, which its own check tells.
     """
     recorded = draw_chain(seed, n_actions)
+    made = model, policy, runner.transforms, optimizer, a2c, recorded
     with blaming(_("A2C, with the other four tasks,")), exactly("A2C"), quietly(model):
         with restoring(model, optimizer, a2c):
-            numbers = Coupled(model, recorded.outputs)
-            network = RecordedModel(model, recorded.pictures, numbers.root)
-            with network.standing_in():
-                trajectory = _play(model, policy, recorded)
-                if trajectory is None:
-                    return {}
-                with calling(model, N_("a transform"), "ComputeValueTargets(policy)"):
-                    for transform in runner.transforms:
-                        transform(trajectory)
-            named = {**trajectory, "log_probs": trajectory.get(log_probs_key(trajectory))}
-            rows = {key: array_or_none(named.get(key)) for key in KEYS}
-            seen = {key: np.array([]) if x is None else x for key, x in rows.items()}
-            return {**seen, **update(a2c, optimizer, network, numbers, trajectory)}
+            seen, first = _learn(*made)
+            if not seen:
+                return {}
+            _learn(*made)  # so that the last trajectory, which may be kept, is another
+            gc.collect()
+            return {**seen, "kept": np.array(first() is not None)}
+
+
+def _learn(model, policy, transforms, optimizer, a2c, recorded):
+    """Plays and learns once; returns what is observed, and a weak reference to logits of an act."""
+    numbers = Coupled(model, recorded.outputs)
+    network = RecordedModel(model, recorded.pictures, numbers.root)
+    with network.standing_in():
+        trajectory = _play(model, policy, recorded)
+        if trajectory is None:
+            return {}, None
+        act = weakref.ref(trajectory["logits"][0])
+        with calling(model, N_("a transform"), "ComputeValueTargets(policy)"):
+            for transform in transforms:
+                transform(trajectory)
+    named = {**trajectory, "log_probs": trajectory.get(log_probs_key(trajectory))}
+    rows = {key: array_or_none(named.get(key)) for key in KEYS}
+    seen = {key: np.array([]) if x is None else x for key, x in rows.items()}
+    return {**seen, **update(a2c, optimizer, network, numbers, trajectory)}, act
 
 
 def _play(model, policy, recorded):
@@ -75,6 +90,11 @@ def judge_chain(seen, expected, n_actions, seed, settings):
     right = {name: evaluate(expected[f"chain/{name}"], settings["gamma"]) for name in parts}
     mistake = _judge_rows(seen, right["targets"], draw_chain(seed, n_actions))
     mistake = mistake or _judge_gradient(seen, right, n_actions, settings)
+    if not mistake and seen["kept"]:
+        return _(
+            "what act returned is still kept after another trajectory and its update: memory grows "
+            "until the kernel dies. Keep no more than the last trajectory"
+        )
     together = _("each task passes alone, but together {mistake}")
     return together.format(mistake=mistake) if mistake else None
 

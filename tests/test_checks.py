@@ -195,6 +195,16 @@ def test_what_a_policy_does_wrong_is_not_the_matter_of_the_targets(line):
     assert check("ComputeValueTargets", given) == ""
 
 
+def test_targets_do_not_see_that_any_arguments_are_refused(monkeypatch):
+    given = make()
+
+    def refuse(*args, **kwargs):
+        raise RuntimeError
+
+    monkeypatch.setattr(given["Policy"], "act", refuse)
+    assert check("ComputeValueTargets", given) == ""
+
+
 @pytest.mark.parametrize(
     ("keeps", "clears"),
     [("saved.append(logits)", "self.policy.saved.clear()"), ("saved[:] = [logits]", "")],

@@ -128,8 +128,9 @@ def acting(policy, network):
     act, acts = cls.act, policy.act
 
     def recorded(*args, **kwargs):
-        given = inspect.signature(acts).bind(*args, **kwargs).arguments
-        entries = _entries(network, next(iter(given.values())))
+        inspect.signature(acts).bind(*args, **kwargs)  # raises what a wrong call does
+        given = (x for x in (*args, *kwargs.values()) if hasattr(x, "__len__"))
+        entries = _entries(network, next(given, None))
         found = _own_act(network, acts, args, kwargs)
         return found if _same_values(found, entries) else entries
 

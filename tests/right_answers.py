@@ -7,6 +7,12 @@ a class has an answer of its own, beside what goes together with it: a policy th
 log-probabilities of all actions and a learner that picks among them, say.
 """
 
+VARIED = {  # written after another one, to differ in one trait: by no author of their own
+    *("a named tuple", "fields by name", "a number of each step"),
+    *("an argument and a key of its own", "acts greedily on a tensor, reads another key"),
+    *("numbers of steps are stacked", "entropy of the steps"),
+}
+
 MODELS = {
     "functional": """
 class NatureModel(nn.Module):

@@ -6,7 +6,7 @@ import sys
 import nbformat
 import pytest
 
-from benchmarks import evaluation, figures, games, report, study, throughput
+from benchmarks import evaluation, figures, games, grading, report, study, throughput
 from lesson.assignment import read_assignment
 from release import matrix
 from release.assigned import texts as texts_of_assignment
@@ -17,7 +17,7 @@ from training.curves import read_curves
 ROOT = notebook.PATH.parent
 README = ROOT / "README.md"
 PAGES = [README, *(ROOT / "benchmarks" / f"{name}.md" for name in ("reference", "throughput"))]
-PAGES.append(study.PAGE)
+PAGES += [study.PAGE, grading.PAGE]
 
 
 def read(path):
@@ -36,6 +36,7 @@ def printed():
     texts[README] |= {"matrix": matrix.render(json.loads(read(matrix.RESULTS)))}
     texts[figures.PAGE] |= evaluation.render(json.loads(read(evaluation.FIGURES)))
     texts[throughput.PAGE] = {"tables": throughput.render(speeds)}
+    texts[grading.PAGE] = grading.render(json.loads(read(grading.FIGURES)))
     texts[study.PAGE] = {"study": study.render(json.loads(read(study.FIGURES)))}
     return texts
 

@@ -1,7 +1,6 @@
 """From a submission to results.json: checks first, then games, written as they become known."""
 
 import contextlib
-import errno
 import json
 import os
 import secrets
@@ -62,8 +61,7 @@ def grade(base):
 
 def _refusal(error):
     """Returns what a student is told of an error; one of the autograder's own is printed."""
-    is_full = getattr(error.__cause__, "errno", None) == errno.ENOSPC  # no fault of an archive's
-    if isinstance(error, ValueError) and not is_full:
+    if isinstance(error, ValueError):
         return _("The submission cannot be used: {why}").format(why=on_one_line(str(error)))
     traceback.print_exception(error, file=sys.stdout)  # which instructors see
     return _("The autograder itself failed. Tell your teachers, please.")

@@ -182,6 +182,21 @@ def test_an_xvfb_that_cannot_start_costs_a_line_and_not_the_cell(
     assert "DISPLAY" not in os.environ
 
 
+TINY = """
+from lesson.start import start
+start(seconds=0)
+import torch
+print("left:", (torch.full((2_000_000,), 1e-39) * 0.5).count_nonzero().item())
+"""
+
+
+def test_numbers_too_small_for_full_precision_are_0_in_all_of_pytorchs_threads(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    command = [sys.executable, "-c", TINY]
+    ended = subprocess.run(command, cwd=start.KIT, capture_output=True, encoding="utf-8")
+    assert ended.stdout.splitlines()[-1:] == ["left: 0"], ended.stderr
+
+
 # in nbgrader
 
 LAST = "checks.check_a2c(model)"

@@ -146,14 +146,11 @@ def measure(rounds, seconds, log):
 
 
 def compare(labels, figures, limit, peers):
-    """Returns a table: speed, ratio to the best peer and to the limit, medians over the rounds.
-
-    It shows those that were timed: a peer that is new is missing until the next measurement.
-    """
-    best = max(figures.keys() & peers, key=lambda name: np.median(figures[name]))
+    """Returns a table: speed, ratio to the best peer and to the limit, medians over the rounds."""
+    best = max(peers, key=lambda name: np.median(figures[name]))
     headers = ["", "agent steps/s", "lowest to highest", "× the best peer", "of the limit"]
     rows = []
-    for name in filter(figures.get, labels):
+    for name in labels:
         speed, label = np.array(figures[name]), labels[name]
         span = f"{speed.min():,.0f} to {speed.max():,.0f}"
         ratios = [f"{ratio(figures, name, other):.2f}" for other in (best, limit)]
@@ -200,7 +197,6 @@ def line(results):
     faster = [
         f"{ratio(trained, 'kit_training', name):.1f} times as fast as {label}"
         for name, label in peers.items()
-        if name in trained
     ]
     return (
         f"Side by side on one machine, the notebook trained {' and '.join(faster)}, at "

@@ -1,4 +1,4 @@
-"""Which cells make anew what is judged, between the first complete set of objects and training.
+"""Which cells make anew or alter what is judged, between the first set of objects and training.
 
 Nothing is run here: a cell trains where it calls `get_next`, or names a function or class that does
 so with a runner from outside. One that makes its own runner only plays something else, as Catch.
@@ -22,13 +22,13 @@ class _Cell(NamedTuple):
     """What a cell does to the notebook's names."""
 
     cell: tuple  # (name, source)
-    makes: set  # names that it binds outside functions and classes
+    makes: set  # names that it binds, or binds an attribute of, outside functions and classes
     uses: set  # names that it reads, in functions and classes too
     trains: bool
 
 
 def made_anew(cells, first):
-    """Returns those of cells[first:] that make a class or an object of a task before training.
+    """Returns the cells[first:] that make or alter classes or objects of a task before training.
 
     With them come the cells that define what they use, in the notebook's order.
 
@@ -64,8 +64,15 @@ def _read(cell, trainers):
         if isinstance(scope, SCOPES) and _trains(ast.walk(scope), trainers, _made_in(scope)):
             trainers.add(scope.name)
     makes = {x.get_name() for x in table.get_symbols() if x.is_assigned() or x.is_imported()}
+    makes |= {x.value.id for x in outside if _alters(x)}
     uses = {x.id for x in ast.walk(tree) if isinstance(x, ast.Name)}
     return _Cell(cell, makes, uses, _trains(outside, trainers))
+
+
+def _alters(node):
+    """Tells whether a node binds an attribute of a name, as `a2c.step = other` does."""
+    stores = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    return stores and isinstance(node.value, ast.Name)
 
 
 def _below_magic(source):

@@ -138,8 +138,6 @@ def _score_rows(score):
 
 def _steps_row(steps, out, run):
     """Tells how far the run came, and whether another one came further."""
-    if not steps:
-        return Row(N_("agent steps"), "0", _("run the training cell"))
     others = [
         path for path in (out / "logs").glob("*/") if path.name not in (run.name, "reference")
     ]
@@ -148,9 +146,10 @@ def _steps_row(steps, out, run):
         for path in others
         if (reached := CheckpointStore(path).newest_step) > steps
     }
-    name = max(further, key=further.get, default="")
-    mend = _("{run} came further, to {steps}: pack that run, or delete it") if name else ""
-    mend = mend.format(run=name, steps=grouped(further.get(name, 0)))
+    mend = "" if steps else _("run the training cell")
+    if name := max(further, key=further.get, default=""):
+        told = _("{run} came further, to {steps}: pack that run, or delete it")
+        mend = told.format(run=name, steps=grouped(further[name]))
     return Row(N_("agent steps"), grouped(steps), mend)
 
 

@@ -36,8 +36,10 @@ flags=(unconfined) {\\n  userns,\\n}\\n' | sudo tee /etc/apparmor.d/bwrap
   sudo systemctl reload apparmor"""
 DOCKER = "  --security-opt seccomp=unconfined --security-opt systempaths=unconfined"
 ELSEWHERE = """\
-  docker run --rm -it -v "$PWD":/kit:ro -v "$PWD/graded":/graded -w /kit \\
-    --security-opt seccomp=unconfined python:3.11 bash"""
+  docker run --rm -it -v "$PWD":/kit:ro -v "$PWD/graded":/graded \\
+    -v "/path/to/HAND-INS":/hand-ins:ro -w /kit --security-opt seccomp=unconfined python:3.11 bash
+  pip install -r requirements.txt -r grading/requirements.txt
+  python -m grading grade /hand-ins --out /graded"""
 
 
 class NoWall(Exception):

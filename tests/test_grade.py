@@ -576,6 +576,16 @@ def test_two_commands_do_not_grade_into_one_folder_and_one_that_is_killed_leaves
     assert main(["grade", str(hand_ins), "--out", str(out), "--jobs", "1"]) == 0
 
 
+def test_pages_that_cannot_be_written_are_told_before_a_hand_in_is_graded(
+    collected, hand_ins, tmp_path, capsys
+):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(SystemExit) as left:
+        main(["grade", str(hand_ins), "--out", str(tmp_path / "file" / "out")])
+    told = capsys.readouterr().err
+    assert left.value.code == 2 and "give another folder with --out" in told and not collected
+
+
 def test_the_command_that_is_stopped_says_how_to_go_on(collected, tmp_path, capsys):
     (tmp_path / "Stop.zip").write_text("Stop")
     assert main(["grade", str(tmp_path), "--out", str(tmp_path / "out")]) == 130

@@ -358,6 +358,12 @@ def test_the_checklist_names_another_run_that_came_further(folder):
     }
 
 
+def test_the_checklist_of_a_name_without_a_run_names_the_run_that_is_there(folder):
+    _, rows, _ = hand_in("a2c_assignment.ipynb", folder, folder / "logs" / "other", "Ada")
+    (row,) = (row for row in rows if row.thing == "agent steps")
+    assert row.mend == "first-run came further, to 1,600: pack that run, or delete it"
+
+
 def test_the_checklist_names_a_picture_without_a_caption(folder):
     (folder / "img" / "mine.png").write_bytes(b"picture")
     assert missing(folder) == {

@@ -131,16 +131,19 @@ def alone(out):
     """Keeps other calls of `grade` out of a folder of pages; the lock ends with the process.
 
     Raises:
-        ValueError: If another one works there.
+        ValueError: If another one works there, or nothing can be written there.
     """
     is_new = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out / LOCK)
     try:
+        out.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         told = _("another `grade` is working in {folder}: wait until it ends, or stop it")
         raise ValueError(told.format(folder=out)) from None
+    except OSError as e:
+        told = _("nothing can be written to {folder} ({error}): give another folder with --out")
+        raise ValueError(told.format(folder=out, error=e)) from e
     try:
         yield
     finally:

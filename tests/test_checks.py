@@ -218,6 +218,18 @@ def test_a_policy_may_keep_acts_for_a_while(keeps, clears):
     assert check("A2C", given) == ""
 
 
+def test_a_policy_may_add_an_array_without_an_axis():
+    join = "torch.cat if torch.is_tensor(steps[0]) else np.concatenate"
+    drawn, weighted = "distribution.log_prob(actions),", '(advantages * trajectory["log_probs"])'
+    column = f'{drawn[:-1]}[:, None], "sure": distribution.probs.detach().max().numpy(),'
+    changes = [
+        ("policy-class", drawn, column),
+        ("merge-class", join, f"{join} if steps[0].ndim else np.stack"),
+        ("a2c-class", weighted, weighted.replace("advantages", "advantages[:, None]")),
+    ]
+    assert check("A2C", make(changes)) == ""
+
+
 # objects that were made from ones that are gone
 
 

@@ -66,6 +66,7 @@ WRONG = [  # cell, old, new, what the message says
     ("further-seeds-class", "scores.std(axis=0, ddof=1)", "scores.var(axis=0, ddof=1)", "its root"),
     ("further-seeds-class", "len(runs) ** 0.5", "len(runs)", "by the root of S, not by S"),
     ("further-seeds-class", "scores.mean(axis=0), ", "", "it returns 2 things, expected three"),
+    ("further-seeds-class", "return scores.mean", "scores.mean", "it returns nothing"),
     ("further-seeds-class", "scores.mean(axis=0)", "scores.mean(axis=1)", "is 2.667, 1, 2.333"),
     ("further-seeds-class", "min(map(len, runs))", "len(runs[0])", "raised ValueError"),
     ("further-seeds-class", "min(map(len, runs))", "len(runs[-1])", "raised ValueError"),

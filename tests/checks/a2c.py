@@ -10,6 +10,7 @@ from tests.checks.batches import SCALES, draw_batch, make_batch
 from tests.checks.chain import judge_chain, observe_chain
 from tests.checks.errors import CheckError, blaming, pass_or_raise
 from tests.checks.expected import RELEASED_SEEDS, read_expected
+from tests.checks.freedoms import close
 from tests.checks.losses import judge_loss, judge_terms, name_changed, only_apart, right_rows
 from tests.checks.merge import check_merge
 from tests.checks.observing import (
@@ -87,7 +88,7 @@ def observe_a2c(model, policy, runner, optimizer, a2c, n_actions, seed, expected
     with blaming("A2C"), exactly("A2C"), quietly(model), restoring(model, optimizer, a2c):
         losses = _losses(a2c, batch(0))
         seen |= losses
-        if any(losses[name].size != 1 for name in LOSSES):  # no step could be made with that
+        if not _can_learn(losses):
             return {**seen, **_named("apart/", losses)}
         for k in range(len(SCALES)):
             seen |= _named(f"{k}/", _update(a2c, optimizer, batch(k)))
@@ -120,16 +121,38 @@ def _describe(model, policy, runner, optimizer, a2c):
 
 
 def _losses(a2c, batch):
-    """Returns each loss of a batch, its gradient to the recorded numbers, and what it changes."""
+    """Returns each loss of a batch, its gradient to the recorded numbers, and what it changes.
+
+    It ends with the first that gives no number: those that need it would raise.
+    """
     seen = {}
     with batch.network.standing_in():
         for name in LOSSES:
             trajectory, before = batch.trajectory(), batch.trajectory()
             loss = getattr(a2c, name)(trajectory)
             seen[name], seen[f"gradient/{name}"] = number(loss), batch.numbers.gradient_of(loss)
-            seen[f"changed/{name}"] = np.array(_changed(before, trajectory), dtype=str)
-            seen[f"overwritten/{name}"] = np.array(_overwritten(before, trajectory), dtype=str)
+            changed, overwritten = _changed(before, trajectory), _overwritten(before, trajectory)
+            if changed and not overwritten and not _repeats(a2c, name, trajectory, seen[name]):
+                overwritten = changed
+            seen[f"changed/{name}"] = np.array(changed, dtype=str)
+            seen[f"overwritten/{name}"] = np.array(overwritten, dtype=str)
+            if not np.isfinite(seen[name]).all():
+                break
     return seen
+
+
+def _can_learn(losses):
+    """Tells whether a step can be made with what `_losses` returned."""
+    numbers = [losses.get(name, np.array(np.nan)) for name in LOSSES]
+    are_numbers = all(x.size == 1 and np.isfinite(x).all() for x in numbers)
+    return are_numbers and losses["gradient/loss"].any()
+
+
+def _repeats(a2c, name, trajectory, first):
+    """Tells whether a loss gives the same again of a trajectory that it changed."""
+    with contextlib.suppress(Exception):
+        return close(number(getattr(a2c, name)(trajectory)), first)
+    return True
 
 
 def _changed(before, after):

@@ -110,7 +110,9 @@ def _own_entries(policy, recorded, keys):
 def _joined(steps):
     if torch.is_tensor(steps[0]):
         return torch.cat(steps) if steps[0].ndim else torch.stack(steps)
-    return np.concatenate(steps) if isinstance(steps[0], np.ndarray) else steps
+    if isinstance(steps[0], np.ndarray):
+        return np.concatenate(steps) if steps[0].ndim else np.stack(steps)
+    return steps
 
 
 def _arrays(merge, recorded):

@@ -44,25 +44,34 @@ def observe_chain(model, policy, runner, optimizer, a2c, n_actions, seed):
                 return {}
             _learn(*made)  # so that the last trajectory, which may be kept, is another
             gc.collect()
-            return {**seen, "kept": np.array(first() is not None)}
+            return {**seen, "kept": np.array(first())}
 
 
 def _learn(model, policy, transforms, optimizer, a2c, recorded):
-    """Plays and learns once; returns what is observed, and a weak reference to logits of an act."""
-    numbers = Coupled(model, recorded.outputs)
+    """Plays and learns once; returns what is observed, and whether its graph is there, a call."""
+    numbers, token = Coupled(model, recorded.outputs), _Token()
+    numbers.root.register_hook(token.pass_by)  # lives as long as any part of the graph
     network = RecordedModel(model, recorded.pictures, numbers.root)
     with network.standing_in():
         trajectory = _play(model, policy, recorded)
         if trajectory is None:
             return {}, None
-        act = weakref.ref(trajectory["logits"][0])
+        there = [weakref.ref(trajectory["logits"][0]), weakref.ref(token)]
         with calling(model, N_("a transform"), "ComputeValueTargets(policy)"):
             for transform in transforms:
                 transform(trajectory)
     named = {**trajectory, "log_probs": trajectory.get(log_probs_key(trajectory))}
     rows = {key: array_or_none(named.get(key)) for key in KEYS}
     seen = {key: np.array([]) if x is None else x for key, x in rows.items()}
-    return {**seen, **update(a2c, optimizer, network, numbers, trajectory)}, act
+    seen |= update(a2c, optimizer, network, numbers, trajectory)
+    return seen, lambda: any(one() is not None for one in there)
+
+
+class _Token:
+    """Something that a graph holds."""
+
+    def pass_by(self, gradient):
+        """Leaves a gradient as it is."""
 
 
 def _play(model, policy, recorded):
@@ -92,8 +101,8 @@ def judge_chain(seen, expected, n_actions, seed, settings):
     mistake = mistake or _judge_gradient(seen, right, n_actions, settings)
     if not mistake and seen["kept"]:
         return _(
-            "what act returned is still kept after another trajectory and its update: memory grows "
-            "until the kernel dies. Keep no more than the last trajectory"
+            "what act or a loss returned is still kept after another trajectory and its update: "
+            "memory grows until the kernel dies. Keep no more than the last trajectory"
         )
     together = _("each task passes alone, but together {mistake}")
     return together.format(mistake=mistake) if mistake else None

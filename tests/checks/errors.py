@@ -114,7 +114,7 @@ def _where(frame):
 
 def _hint(error, told):
     if isinstance(error, KeyError):
-        return _("is a key of the trajectory misspelt?")
+        return _("is the key misspelt, or not there yet?")
     words = "_".join(told.lower().split())
     known = (_(hint) for known, hint in HINTS.items() if known in words)
     return next(known, "") or _hint_on_arrays(words)

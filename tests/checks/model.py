@@ -244,8 +244,9 @@ def judge_model(seen, expected, n_actions):
             return _(UNSTEADY)
         shapes = {**LAYERS, POLICY_HEAD: (n_actions, 512)}
         name = seen["missing"][0]
-        told = _("the {layer} is missing: no weights of the shape {shape} with biases; {size}")
-        return told.format(layer=_(name), shape=list(shapes[name]), size=_size(seen, size))
+        told = _("the {layer} is missing: no weights of the shape {shape} with biases")
+        told = told.format(layer=_(name), shape=list(shapes[name]))
+        return told + ("" if seen["parameters"] == size else f"; {_size(seen, size)}")
     if len(seen["frozen"]):
         told = _("{weights} is frozen (requires_grad is False): all weights must learn")
         return told.format(weights=seen["frozen"][0])

@@ -19,7 +19,9 @@ def check_mean_and_spread(mean_and_spread):
 
     def observe():
         given = [mean_and_spread([np.array(run) for run in runs]) for runs, *_right in CASES]
-        return [[np.asarray(one, float) for one in each] for each in given]
+        return [
+            None if each is None else [np.asarray(one, float) for one in each] for each in given
+        ]
 
     def judge(seen):
         mistakes = (_judge_spread(given, *case) for given, case in zip(seen, CASES, strict=True))
@@ -29,6 +31,8 @@ def check_mean_and_spread(mean_and_spread):
 
 
 def _judge_spread(given, runs, mean, spread):
+    if given is None:
+        return _("it returns nothing: return three arrays, mean, spread, error")
     if len(given) != 3:
         return _("it returns {n} things, expected three: mean, spread, error").format(n=len(given))
     mean, spread, count = np.array(mean), np.array(spread), len(runs)

@@ -25,7 +25,6 @@ def start(seconds=2.0):
     """Installs what is missing and nothing else, starts a display, and shows the doctor's table.
 
     torch and numpy are left alone: to replace one that is loaded, Colab would have to restart.
-    From here on, numbers too small for full precision count as 0 in PyTorch's arithmetic.
 
     Args:
         seconds: Length of each of the doctor's two measurements.
@@ -39,16 +38,19 @@ def start(seconds=2.0):
     if "NBGRADER_EXECUTION" in os.environ:
         _leave_out_what_follows_the_checks()
         return
-    _flush_denormals()
+    _start_threads()
     _start_display()
     show_doctor(seconds)
 
 
-def _flush_denormals():
-    """Makes RMSprop's averages of units that died 0: near 1e-40 a CPU is slow."""
+def _start_threads():
+    """Starts PyTorch's threads: they keep the arithmetic that the training will have."""
     import torch
 
-    torch.set_flush_denormal(True)
+    from training.sitting import flushed
+
+    with flushed():
+        torch.ones(1_000_000).sqrt()
 
 
 def _leave_out_what_follows_the_checks():

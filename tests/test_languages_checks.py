@@ -67,6 +67,6 @@ def test_what_a_student_raised_is_told_in_the_language(monkeypatch):
     with pytest.raises(errors.CheckError) as caught:
         with errors.blaming("Policy"):
             raise KeyError("log_prob")
-    message, hint = "[[Policy raised KeyError: 'log_prob'] (in ", "]: [is a key of the trajectory"
+    message, hint = "[[Policy raised KeyError: 'log_prob'] (in ", "]: [is the key misspelt"
     assert str(caught.value).startswith(message) and hint in str(caught.value)
     assert caught.value._render_traceback_()[-1].startswith("  [line ")

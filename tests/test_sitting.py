@@ -5,6 +5,7 @@ import sys
 import warnings
 
 import pytest
+import torch
 from tqdm import tqdm
 
 import training.sitting as module
@@ -36,6 +37,16 @@ def test_a_sitting_saves_on_its_way(folder, monkeypatch):
         train(parts, 1)
         assert sitting.continues()
         assert names(folder) == ["checkpoint-0000000000.pt", "checkpoint-0000000080.pt"]
+
+
+def test_numbers_too_small_for_full_precision_are_0_in_a_sitting_alone(folder):
+    run, _parts = new_run(folder)
+    tiny = torch.tensor(1e-39)
+    assert (tiny * 0.5).item() > 0
+    with pytest.raises(ZeroDivisionError), run.sitting(0):
+        assert (tiny * 0.5).item() == 0
+        raise ZeroDivisionError
+    assert (tiny * 0.5).item() > 0
 
 
 def test_the_stop_button_ends_a_sitting_after_the_update_and_saves(folder, capsys):

@@ -21,7 +21,7 @@ from training import RunError
 from training.curves import read_curves
 from training.mirror import Mirror, write_whole
 from training.parts import AGAIN, check_new, check_parts, mark_trained
-from training.sitting import Sitting, alone, caught
+from training.sitting import Sitting, alone, caught, flushed
 
 __all__ = ["CheckpointStore", "Run", "save_weights"]
 
@@ -147,7 +147,7 @@ class Run:
         """
         self._check_used(used)
         sitting = Sitting(self, minutes)
-        with alone(self.folder), caught(sitting.stop):
+        with alone(self.folder), caught(sitting.stop), flushed():
             self._check_resumed()
             for left_by_a_kill in self.folder.glob("*.part"):
                 left_by_a_kill.unlink()

@@ -1,17 +1,18 @@
-"""One stretch of training: its clock, the signals that end it, and the lock of its folder."""
+"""One stretch of training: its clock, its arithmetic, what ends it, and its folder's lock."""
 
 import contextlib
 import signal
 import time
 import warnings
 
+import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from languages import _
 from training import RunError
 
-__all__ = ["Sitting", "alone", "caught"]
+__all__ = ["Sitting", "alone", "caught", "flushed"]
 
 SAVE_EVERY = 60.0  # seconds
 
@@ -78,6 +79,20 @@ def caught(handler):
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def flushed():
+    """Counts numbers too small for full precision as 0: near 1e-40 a CPU is slow.
+
+    RMSprop's averages of units that died are such numbers, late in a run. It holds for this thread
+    and those that it starts, and ends with the training, since NumPy warns of it.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 @contextlib.contextmanager

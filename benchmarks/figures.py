@@ -1,4 +1,4 @@
-"""What the event files of the reference run show, in figures, sentences and tables."""
+"""What a run's event files show, the reference run's above all: figures, sentences and tables."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,9 @@ from benchmarks import report
 from training.curves import read_curves
 
 KIT = Path(__file__).parent.parent
-RUN = KIT / "logs" / "reference"
-PAGE, README = KIT / "benchmarks" / "reference.md", KIT / "README.md"
+RUN, SEED = KIT / "logs" / "reference", 7
+SEEDS = KIT / "benchmarks" / "seeds"  # of the other runs, by their seed
+PAGE = KIT / "benchmarks" / "reference.md"
 GRADED, SCORE, LENGTH = (f"Episodes/{name}" for name in ("reward_mean_100", "total", "length"))
 
 NENVS, TOTAL_STEPS, MAX_GRAD_NORM = 16, 10_000_000, 0.5  # as in the notebook's settings
@@ -29,6 +30,11 @@ MEANS = [  # what the notebook's comments on the curves rest on: curve, format, 
     ("A2C/value_predictions", ".1f", [EARLY, END]),
     ("A2C/gradient_norm", ".2f", [EARLY, END]),
 ]
+
+
+def runs():
+    """Returns the folder of each seed's run, {seed: folder}: the reference run and the others."""
+    return dict(sorted([(SEED, RUN), *((int(run.name), run) for run in SEEDS.glob("[0-9]*"))]))
 
 
 def sittings(folder=RUN):
@@ -72,44 +78,12 @@ def figures(curve, spans):
     }
 
 
-def times(told, speed):
-    """Returns README's table of scores and times.
-
-    Args:
-        told: What `figures` returns.
-        speed: Agent steps per second, as `throughput.py` measures it.
-    """
-    early, score = told["early"]
-    moments = [(score, early, 1 / 6)]
-    moments += [(score, *when) for score, when in told["passed"].items()]
-    moments.append((told["score"], told["steps"], told["hours"]))
-    rows = [(f"{RANDOM_SCORE}, play at random", "0", "", "")]
-    for score, steps, hours in moments:
-        way = f"{steps / 1e6:.1f} million", _spell(hours), _spell(steps / speed / 3600)
-        rows.append((f"{score:.0f}", *way))
-    own = told["steps"] / told["hours"] / 3600
-    ways = [
-        f"{way}, {rate:,.0f} a second" for way, rate in (("measured", own), ("computed", speed))
-    ]
-    return report.table(["`reward_mean_100`", "agent steps", *ways], rows)
-
-
 def thinned(curve, every=100_000):
     """Returns a curve as the doctor reads it, [agent steps, score]: one point per `every` steps."""
     steps, values, _ = curve
     wanted = np.arange(every, steps[-1] + 1, every)
     last = np.searchsorted(steps, wanted, side="right") - 1
     return [[int(step), round(float(values[k]), 1)] for step, k in zip(wanted, last, strict=True)]
-
-
-def quiet_speed():
-    """Returns the agent steps per second of the notebook's training in `throughput.json`."""
-    timed = json.loads((KIT / "benchmarks" / "throughput.json").read_text())
-    return np.median(timed["training 16"]["kit_training"])
-
-
-def _spell(hours):
-    return f"{hours:.1f} hours" if hours > 0.95 else f"{60 * hours:.0f} minutes"
 
 
 def story(told, run, count):
@@ -184,9 +158,8 @@ def means(run):
     return report.table(["curve", "million agent steps", "mean"], rows)
 
 
-def render(run, spans, speed):
-    """Returns the blocks of README and of the page on the run, {path: {name: text}}."""
+def render(run, spans):
+    """Returns the blocks of the page on the run, {name: text}."""
     told = figures(run[GRADED], spans)
     page = {"story": story(told, run, len(spans)), "published": published()}
-    page |= {"stages": stages(run), "means": means(run)}
-    return {README: {"times": times(told, speed)}, PAGE: page}
+    return page | {"stages": stages(run), "means": means(run)}

@@ -1,4 +1,4 @@
-"""Draws the reference run: the pictures of `img/reference/`, and those at the notebook's top.
+"""Draws the runs and the reference agent: `img/reference/`, and the pictures at the notebook's top.
 
 `A2C_LANGUAGE=xx python -m benchmarks.pictures FOLDER` draws those with words in another language.
 """
@@ -20,9 +20,9 @@ from benchmarks.figures import (
     LENGTH,
     PUBLISHED,
     RANDOM_SCORE,
-    RUN,
     SCORE,
     SCORES,
+    runs,
     within,
 )
 from languages import _
@@ -39,18 +39,25 @@ EMBEDDED = {  # by their label
 
 def draw_all(run, video):
     """Draws every picture of a run's curves and of a video, and renews those in the notebook."""
-    draw_curve(run[GRADED], FOLDER / "curve.png")
+    draw_seeds(FOLDER / "curve.png")
     draw_breakthrough(run, FOLDER / "breakthrough.png")
     animate(video, FOLDER / "agent.gif")
     lesson_map.draw_map()
     embed()
 
 
-def draw_curve(curve, path):
-    """Draws the score, play at random and what others have published."""
-    steps, values, _times = curve
+def draw_seeds(path):
+    """Draws the score of the reference run and of the other seeds' runs."""
+    draw_curve([read_curves(folder)[GRADED] for folder in runs().values()], path)
+
+
+def draw_curve(curves, path, every=20_000):
+    """Draws mean, lowest and highest score of runs, play at random and what others published."""
+    at = np.arange(every, min(steps[-1] for steps, _, _ in curves) + 1, every)
+    scores = np.stack([np.interp(at, steps, values) for steps, values, _ in curves])
     figure, axis = plt.subplots(figsize=(7.4, 3.6), layout="constrained", dpi=100)
-    axis.plot(steps / 1e6, values)
+    axis.plot(at / 1e6, scores.mean(axis=0))
+    axis.fill_between(at / 1e6, scores.min(axis=0), scores.max(axis=0), alpha=0.3, linewidth=0)
     others = [each["score"] for each in PUBLISHED]
     labels = {RANDOM_SCORE: _("random play {score}").format(score=RANDOM_SCORE)}
     told = _("A2C of others:\n{least} to {most}").format(least=min(others), most=max(others))
@@ -122,5 +129,5 @@ def renewed(source, pictures):
 
 if __name__ == "__main__":
     out = Path(sys.argv[1])
-    draw_curve(read_curves(RUN)[GRADED], out / "curve.png")
+    draw_seeds(out / "curve.png")
     lesson_map.draw_map(out / "map.png")

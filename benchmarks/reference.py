@@ -1,9 +1,9 @@
 """The reference run: python benchmarks/reference.py reads its event files and prints its figures.
 
 The run is the notebook's, with its settings unchanged; `logs/reference/` holds its event files and
-weights. The figures are printed and written to README and `benchmarks/reference.md`; the doctor
-reads the curve of scores, thinned, in `lesson/reference_run.json`. A word behind the command does
-one thing more:
+weights. The figures are printed and written to `benchmarks/reference.md`; the doctor reads the
+curve of scores, thinned, in `lesson/reference_run.json`. A word behind the command does one thing
+more:
 
 - `draw`: draws the pictures of `img/reference/`, and puts those of the notebook's top into it;
 - `take FOLDER`: first makes a finished run the reference, the folder being its `A2C_OUT`; draws;
@@ -82,9 +82,9 @@ def main():
         outputs.renew(figures.RUN, int(max(steps[-1] for steps, _, _ in run.values())))
     curve = {"game": GAME, "reward_mean_100": figures.thinned(run[figures.GRADED])}
     (KIT / "lesson" / "reference_run.json").write_text(json.dumps(curve) + "\n", encoding="utf-8")
-    for path, texts in figures.render(run, figures.sittings(), figures.quiet_speed()).items():
-        report.fill(path, texts)
-        print(*texts.values(), sep="\n\n", end="\n\n")
+    texts = figures.render(run, figures.sittings())
+    report.fill(figures.PAGE, texts)
+    print(*texts.values(), sep="\n\n", end="\n\n")
 
 
 if __name__ == "__main__":

@@ -33,8 +33,9 @@ COURSE = N_("""- *Deadline:* {deadline}
 - *Hand in:* {hand_in}
 - *Questions:* {ask}""")
 CURVE = N_(
-    "The curve of a run of Space Invaders, for 10 million agent steps, with the settings that you "
-    "find in the notebook:"
+    "Runs of Space Invaders with different seeds, for 10 million agent steps, with the settings "
+    "that you find in the notebook. The line is their mean; the band goes from the lowest to the "
+    "highest."
 )
 ANOTHER_GAME = N_(
     "Your game is {title}: its scores and its curve are others than those of Space Invaders."

@@ -6,7 +6,7 @@ import sys
 import nbformat
 import pytest
 
-from benchmarks import evaluation, figures, games, grading, report, study, throughput
+from benchmarks import evaluation, figures, games, grading, report, seeds, study, throughput
 from lesson.assignment import read_assignment
 from release import matrix
 from release.assigned import texts as texts_of_assignment
@@ -17,7 +17,7 @@ from training.curves import read_curves
 ROOT = notebook.PATH.parent
 README = ROOT / "README.md"
 PAGES = [README, *(ROOT / "benchmarks" / f"{name}.md" for name in ("reference", "throughput"))]
-PAGES += [study.PAGE, grading.PAGE]
+PAGES += [study.PAGE, grading.PAGE, seeds.PAGE]
 
 
 def read(path):
@@ -28,7 +28,8 @@ def read(path):
 def printed():
     """What the scripts print from the recorded figures, {path: {name of a block: text}}."""
     speeds = json.loads(read(throughput.FIGURES))
-    texts = figures.render(read_curves(figures.RUN), figures.sittings(), figures.quiet_speed())
+    texts = seeds.render()
+    texts[figures.PAGE] = figures.render(read_curves(figures.RUN), figures.sittings())
     assigned = texts_of_assignment(read_assignment())
     texts[README] |= {"speed": throughput.line(speeds)}
     texts[README] |= {name: assigned[name] for name in ("heading", "marks")}
@@ -59,6 +60,19 @@ def test_what_the_notebook_says_of_millions_and_hours_is_printed_by_a_script(pri
     text = " ".join(cell["source"] for cell in book.cells if cell.cell_type == "markdown")
     said = {re.sub(r"\s", " ", measure) for measure in measures(text)}
     assert said - known - spans - {f"{figures.TOTAL_STEPS / 1e6:.0f} million"} == set()
+
+
+def rows(table):
+    """The cells of a Markdown table below its head."""
+    return [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()[2:]]
+
+
+def test_the_notebook_promises_what_the_seeds_reached(printed):
+    source = notebook.cells(notebook.read())["promise-cost"]
+    promised = source[source.index("| | agent steps |") :].split("\n\n")[0]
+    reached = printed[README]["times"].split("\n\n")[1]
+    for (score, *way), (label, *said) in zip(rows(reached), rows(promised), strict=True):
+        assert said == way and score.split(",")[0] in label
 
 
 def test_the_notebook_tells_how_the_reference_run_ended(printed):

@@ -12,7 +12,15 @@ from tests.checks.draws import LIKELY, draw_trajectory
 from tests.checks.errors import blaming
 from tests.checks.freedoms import close
 from tests.checks.losses import TERMS, fit, signed
-from tests.checks.observing import array_or_none, calling, exactly, log_probs_key, quietly
+from tests.checks.observing import (
+    array_or_none,
+    calling,
+    exactly,
+    log_probs_key,
+    quietly,
+    reseeded_by,
+    same_course,
+)
 from tests.checks.stand_ins import RecordedModel
 from tests.checks.updating import restoring, update
 from tests.checks.value_targets import evaluate
@@ -38,13 +46,14 @@ def observe_chain(model, policy, runner, optimizer, a2c, n_actions, seed):
     recorded = draw_chain(seed, n_actions)
     made = model, policy, runner.transforms, optimizer, a2c, recorded
     with blaming(_("A2C, with the other four tasks,")), exactly("A2C"), quietly(model):
-        with restoring(model, optimizer, a2c):
-            seen, first = _learn(*made)
-            if not seen:
+        with restoring(model, optimizer, a2c), same_course():
+            learnt = []  # twice, so that the last trajectory, which may be kept, is another
+            reseeds = reseeded_by(lambda: learnt.append(_learn(*made)))
+            if not all(seen for seen, _kept in learnt):
                 return {}
-            _learn(*made)  # so that the last trajectory, which may be kept, is another
             gc.collect()
-            return {**seen, "kept": np.array(first())}
+            seen, kept = learnt[0]
+            return {**seen, "kept": np.array(kept()), "reseeds": np.array(reseeds, dtype=str)}
 
 
 def _learn(model, policy, transforms, optimizer, a2c, recorded):
@@ -104,6 +113,11 @@ def judge_chain(seen, expected, n_actions, seed, settings):
             "what act or a loss returned is still kept after another trajectory and its update: "
             "memory grows until the kernel dies. Keep no more than the last trajectory"
         )
+    if not mistake and len(seen["reseeds"]):
+        return _(
+            "a transform or step seeds the generator of {library}: every trajectory then begins "
+            "with the same random numbers; seed once, before the run"
+        ).format(library=seen["reseeds"][0])
     together = _("each task passes alone, but together {mistake}")
     return together.format(mistake=mistake) if mistake else None
 

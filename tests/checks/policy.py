@@ -1,7 +1,6 @@
 """Task 2: what acting returns, its graph, how it samples, and what it leaves alone."""
 
 import copy
-import random
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from tests.checks.observing import (
     kind_in_words,
     log_probs_key,
     quietly,
+    reseeded_by,
     same_course,
 )
 from tests.checks.stand_ins import PIXELS, RecordedModel, as_leaf
@@ -71,7 +71,7 @@ def observe_policy(model, policy, n_actions, seed, recorded):
             key for key, value in _numbers(act).items() if (array(value) != before[key]).any()
         ]
         seen["changed"], seen["kept"] = np.array(changed, dtype=str), np.array(stand_in.kept())
-        seen["reseeds"] = np.array(_reseeds(policy, given), dtype=str)
+        seen["reseeds"] = np.array(reseeded_by(lambda: policy.act(given)), dtype=str)
         seen["many"] = _sample(policy, pictures, stand_in)
         seen["mode"] = np.array(["evaluation", "training"])[[int(mode), int(model.training)]]
     return seen
@@ -130,18 +130,6 @@ def _weighing(seed, shape):
 def _kind(value):
     integer = isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.integer)
     return "integers" if integer else type(value).__name__
-
-
-def _reseeds(policy, observations):
-    """Names the generators that stand at the same place after acting, wherever they began."""
-    after = []
-    for seed in (1, 2):
-        torch.manual_seed(seed), np.random.seed(seed), random.seed(seed)
-        policy.act(observations)
-        state = torch.get_rng_state().numpy(), np.random.get_state()[1], random.getstate()[1]
-        after.append([bytes(np.asarray(part)) for part in state])
-    names = ("torch", "NumPy", "random")
-    return [name for name, one, two in zip(names, *after, strict=True) if one == two]
 
 
 def _sample(policy, pictures, stand_in):

@@ -74,6 +74,8 @@ def test_a_hidden_draw_gives_the_verdict_of_the_released_ones(seed):
 def test_the_grader_says_what_the_notebook_says_and_of_no_other_task(wrong):
     given, expected = make(wrong.changes), reference_of(78)
     said = {task: judge(task, given, 78, expected) for task in TASKS}
+    if not any(said.values()):
+        said["A2C"] = judge(TOGETHER, given, 78, expected)
     assert wrong.says in said[wrong.task]
     mistaken = {task for task, mistake in said.items() if mistake}
     in_a_cell = wrong.changes[0][0] == "glue"  # what it makes is another task's too

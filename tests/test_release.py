@@ -317,7 +317,7 @@ def test_what_is_changed_in_one_file_changes_wherever_it_is_said(source, tmp_pat
     assert "Atari game Breakout" in told
     readme = (folder / "README.md").read_text()
     assert "Your game is Breakout" in readme and EXPECT[CHANGED["game"]] in readme
-    assert "The curve of a run of Space Invaders" in readme
+    assert "Runs of Space Invaders" in readme
     fields = {cell.id: cell.metadata.get("nbgrader", {}) for cell in book.cells}
     points = {name: each["points"] for name, each in fields.items() if "points" in each}
     checks = ["model-check", "policy-check", "value-targets-check", "merge-check"]
@@ -334,9 +334,9 @@ def test_of_a_game_that_nobody_has_tried_no_more_is_said_than_that_it_is_another
     told = texts(read_assignment()._replace(game="TennisNoFrameskip-v4"))
     assert told["your-game"].startswith("Your game is Tennis:")
     assert told["your-game"].count(".") == 1
-    assert told["expected"].startswith(told["your-game"] + "\n\nThe curve of a run of Space")
+    assert told["expected"].startswith(told["your-game"] + "\n\nRuns of Space")
     told = texts(read_assignment())
-    assert told["your-game"] == "" and told["expected"].startswith("The curve of a run of Space")
+    assert told["your-game"] == "" and told["expected"].startswith("Runs of Space")
 
 
 def test_a_wrong_assignment_is_one_line_and_nothing_is_written(tmp_path, monkeypatch, capsys):

@@ -218,6 +218,15 @@ def test_a_policy_may_keep_acts_for_a_while(keeps, clears):
     assert check("A2C", given) == ""
 
 
+def test_a_missing_layer_with_the_right_number_of_parameters_is_told_without_it():
+    flat = """nn.Flatten(),
+            orthogonal(nn.Linear(64 * 7 * 7, 512), gain),
+            nn.ReLU(),"""
+    convolved = "orthogonal(nn.Conv2d(64, 512, 7), gain), nn.ReLU(), nn.Flatten(),"
+    told = check("NatureModel", make([("model-class", flat, convolved)]))
+    assert "the hidden layer is missing" in told and "parameters" not in told
+
+
 def test_a_policy_may_add_an_array_without_an_axis():
     join = "torch.cat if torch.is_tensor(steps[0]) else np.concatenate"
     drawn, weighted = "distribution.log_prob(actions),", '(advantages * trajectory["log_probs"])'

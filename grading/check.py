@@ -31,7 +31,7 @@ OBJECTS = {  # that a task's check looks at, by their names in the notebook
 TASKS = tuple(task for task in OBJECTS if task != TOGETHER)
 INPUTS = {  # of what is expected, the numbers that a task's objects are fed with
     "NatureModel": ("biases/policy head", "biases/value head"),
-    "Policy": ("logits", "values"),
+    "Policy": ("policy/logits", "values"),
     "A2C": tuple(f"a2c/{k}/normalisers" for k in range(3)),
 }
 SETTINGS = ("gamma", "value_loss_coef", "entropy_coef", "max_grad_norm", "lr", "alpha", "eps")

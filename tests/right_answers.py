@@ -494,6 +494,25 @@ class Policy:
     def reset(self):
         pass
 """,
+    "logarithms with a guard, of all actions": """
+class Policy:
+    def __init__(self, model):
+        self.model = model
+
+    def act(self, inputs):
+        logits, values = self.model(torch.as_tensor(np.asarray(inputs)))
+        pi = torch.softmax(logits, dim=1)
+        return {
+            "actions": torch.distributions.Categorical(probs=pi).sample().numpy(),
+            "logits": logits,
+            "log_probs": torch.log(pi + 1e-8),
+            "probs": pi,
+            "values": values.flatten(),
+        }
+
+    def reset(self):
+        pass
+""",
     "cross-entropy, int32": """
 class Policy:
     def __init__(self, model):
@@ -1690,6 +1709,7 @@ def _right_policies():
             merge="other kinds are left as they are", learner="distributions of the policy"
         ),
         "NumPy's choice, log_probs [B, A]": dict(learner="all actions, picked by index"),
+        "logarithms with a guard, of all actions": dict(learner="all actions, picked by index"),
         "log_prob of all actions": dict(merge="stack and flatten", learner="all actions, one-hot"),
         "slots, keys of its own": dict(learner="tensors of the policy's own"),
         "one-hot": dict(learner="columns of its own"),

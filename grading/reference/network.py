@@ -10,6 +10,8 @@ from tests.checks.model import COORDINATES, OBSERVATIONS, WEIGHED
 
 __all__ = ["expect_network", "least_margin"]
 
+LARGEST = 4.0  # logit of those that a policy is given
+
 
 def expect_network(seed):
     """Returns {name: array} of Tasks 1 and 2."""
@@ -70,8 +72,14 @@ def _draw_weights(seed):
 
 
 def _expect_policy(logits):
-    """Returns what follows from logits [n, 18], for every number of actions that a game has."""
-    out = {}
+    """Returns logits, and what follows from them for every number of actions that a game has.
+
+    Args:
+        logits: Of the network, [n, 18]; the policy is given smaller ones, none of whose
+            probabilities is so small that float32 loses its logarithm.
+    """
+    logits = LARGEST * logits / np.abs(logits).max()
+    out = {"policy/logits": logits}
     for n_actions in range(WEIGHED, MOST_ACTIONS + 1):
         few = torch.tensor(logits[:, :n_actions])
         out[f"log_probs/{n_actions}"] = F.log_softmax(few, -1).numpy()

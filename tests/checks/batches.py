@@ -15,7 +15,7 @@ __all__ = ["SCALES", "STEPS", "Batch", "act_as_recorded", "draw_batch", "make_ba
 
 STEPS = np.zeros((4, 3), bool)  # resets [T, B], which no loss reads
 SCALES = (0.7, 60.0, 0.7)  # of the advantages of three updates: the second is clipped
-TRIES = 300  # to draw the recorded actions of a step, each of which is drawn every other time
+TRIES = 300  # to draw the recorded actions of a step: one of 16 at least has all three of them
 ARRAYS = ("observations", "actions", "rewards", "resets")
 STANDARD = {*ARRAYS, *LOG_PROBS, "logits", "values", "value_targets", "state"}
 

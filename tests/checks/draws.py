@@ -23,6 +23,10 @@ __all__ = [
 
 MOST_ACTIONS = 18  # of any Atari game; a game with fewer uses the first rows of the policy head
 LIKELY = 3  # actions that a recorded policy takes: every game has as many
+OFTEN = (
+    0.4,
+    0.8,
+)  # probability of a recorded action, so that a policy soon draws all of a step again
 RULED_OUT = -30.0  # logit of all others, whose number then changes nothing
 POLICY_HEAD, VALUE_HEAD = N_("policy head"), N_("value head")
 LAYERS = {  # name: shape of the weights, in the order of the network
@@ -107,8 +111,7 @@ def draw_trajectory(seed, resets, n_actions):
     pictures = pictures.reshape(steps + 1, nenvs, *pictures.shape[1:])
     actions = rng.randint(LIKELY, size=resets.shape)
     logits = np.full((*resets.shape, n_actions), RULED_OUT, np.float32)
-    logits[..., :LIKELY] = rng.standard_normal((*resets.shape, LIKELY))
-    logits[..., :LIKELY] += 1.5 * np.eye(LIKELY)[actions]  # they can be drawn again
+    logits[..., :LIKELY] = _draw_logits(rng, actions)
     values, (latest_values, *_) = rng.standard_normal((2, steps, nenvs)).astype(np.float32)
     rewards = (0.2 + 2 * rng.random_sample(resets.shape)) * rng.choice([-1, 1], resets.shape)
     return Recorded(
@@ -121,6 +124,18 @@ def draw_trajectory(seed, resets, n_actions):
         latest=pictures[-1],
         latest_values=latest_values,
     )
+
+
+def _draw_logits(rng, actions):
+    """Draws logits of which each action taken is as probable as OFTEN says, [T, B, LIKELY]."""
+    logits, taken = (
+        rng.standard_normal((*actions.shape, LIKELY)),
+        np.eye(LIKELY, dtype=bool)[actions],
+    )
+    others = np.log(np.exp(logits).sum(-1, where=~taken))
+    chances = rng.uniform(*OFTEN, actions.shape)
+    logits[taken] = (others + np.log(chances / (1 - chances))).ravel()
+    return logits
 
 
 def draw_targets(seed, values, scale):

@@ -46,10 +46,10 @@ def observe_policy(model, policy, n_actions, seed, recorded):
     """Acts on known observations, with recorded logits and values in place of the network's.
 
     Args:
-        recorded: {"logits": [n, A or more], "values": [n]}, what the network gives.
+        recorded: {"policy/logits": [n, A or more], "values": [n]}, what the network gives.
     """
     pictures, mode = draw_pictures(seed, OBSERVATIONS), model.training
-    outputs = np.column_stack([recorded["logits"][:, :n_actions], recorded["values"]])
+    outputs = np.column_stack([recorded["policy/logits"][:, :n_actions], recorded["values"]])
     stand_in = RecordedModel(model, pictures, as_leaf(model, outputs))
     with (
         blaming("Policy"),
@@ -148,7 +148,7 @@ def _sample(policy, pictures, stand_in):
 def judge_policy(seen, expected, n_actions, seed):
     """Returns what is wrong with acting, or None; all arguments are plain arrays."""
     tables = {
-        "logits": expected["logits"][:, :n_actions],
+        "logits": expected["policy/logits"][:, :n_actions],
         "values": expected["values"],
         "log_probs": expected[f"log_probs/{n_actions}"],
         "probabilities": expected[f"probabilities/{n_actions}"],

@@ -456,6 +456,21 @@ class Policy:
     def reset(self):
         pass
 """,
+    "observations by name": """
+class Policy:
+    def __init__(self, model):
+        self.model = model
+
+    def act(self, inputs):
+        logits, values = self.model(observations=torch.from_numpy(np.stack(inputs)))
+        pi = torch.distributions.Categorical(logits=logits)
+        drawn = pi.sample()
+        kept = dict(logits=logits, log_probs=pi.log_prob(drawn), values=values[:, 0])
+        return kept | {"actions": drawn.numpy()}
+
+    def reset(self):
+        pass
+""",
     "one-hot": """
 class Policy:
     def __init__(self, model):

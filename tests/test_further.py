@@ -101,6 +101,9 @@ WRONG = [  # cell, old, new, what the message says
      "[0] is a NumPy array [3], expected a list"),
     ("further-lambda-class", 'act(trajectory["state"]["latest_observation"])',
      'act(255 * trajectory["state"]["latest_observation"])', "other numbers than the observations"),
+    ("further-lambda-class", "targets = [latest]",
+     """targets = [latest if not hasattr(self, "kept") else self.kept]
+        self.kept = 0 * latest""", "Keep nothing from one call to the next"),
     ("further-lambda-class", "self.lam * targets[0]", "0.5 * targets[0]", "compare with"),
     ("further-adam-class", "m / (1 - beta1**t)", "m", "compare with the formula"),
     ("further-adam-class", "t = memory", "memory", "NameError"),
@@ -139,6 +142,9 @@ WRONG = [  # cell, old, new, what the message says
     ("further-ppo-class", "self.policy.model(", "self.policy.modle(", "no attribute 'modle'"),
     ("further-ppo-class", "values.reshape(-1)", "values", "of the shape [5, 1], expected [5]"),
     ("further-ppo-class", "values.reshape(-1)", "values.reshape(-1).detach()", "without a graph"),
+    ("further-ppo-class", '"values": values.reshape(-1), "log_probs": log_probs',
+     '"values": values.reshape(-1), "log_probs": log_probs.detach() + 0 * logits.sum()',
+     "log_probs with another gradient"),
     ("further-ppo-class", "log_prob(actions)", "log_prob(0 * actions)", "wrong log_probs"),
     ("further-ppo-class", '"values": values.reshape(-1), ', "", "lacks the keys ['values']"),
 ]  # fmt: skip

@@ -114,8 +114,18 @@ def _wrong_networks(pictures, weights):
         (255, N_("observations are multiplied by 255: the network expects them in [0, 1]")),
     ):
         networks[name] = _forward(pictures, weights, scale=scale)[:2]
+    networks[N_("the hidden layer reads its input in another order: flatten [B, 64, 7, 7]")] = (
+        _forward(pictures, _last_channel(weights))[:2]
+    )
     logits, values, _ = _forward(pictures, weights)
     return {**networks, **_wrong_heads(logits, values)}
+
+
+def _last_channel(weights):
+    """Returns weights with which the network computes what it would of [B, 7, 7, 64], flattened."""
+    kernel, biases = weights["hidden layer"]
+    kernel = kernel.unflatten(1, (7, 7, 64)).permute(0, 3, 1, 2).flatten(1)
+    return {**weights, "hidden layer": (kernel, biases)}
 
 
 def _wrong_heads(logits, values):

@@ -45,8 +45,12 @@ class RecordedModel:
         self._pixels = pictures.reshape(len(pictures), -1)[:, PIXELS].astype(np.float64)
         self.root, self.reached, self.given = root, [], []
 
-    def __call__(self, observations):
-        """Returns logits [B, A] and values [B, 1], or [B] where the student's network does."""
+    def __call__(self, *given, **named):
+        """Returns logits [B, A] and values [B, 1], or [B] where the student's network does.
+
+        It takes observations in the way, by place or by name, that the student's network does.
+        """
+        (observations,) = inspect.signature(self._own).bind(*given, **named).arguments.values()
         self._refuse(observations)
         return self.recorded(observations)
 

@@ -456,13 +456,13 @@ class Policy:
     def reset(self):
         pass
 """,
-    "observations by name": """
+    "an argument by name": """
 class Policy:
     def __init__(self, model):
         self.model = model
 
     def act(self, inputs):
-        logits, values = self.model(observations=torch.from_numpy(np.stack(inputs)))
+        logits, values = self.model(x=torch.from_numpy(np.stack(inputs)))
         pi = torch.distributions.Categorical(logits=logits)
         drawn = pi.sample()
         kept = dict(logits=logits, log_probs=pi.log_prob(drawn), values=values[:, 0])
@@ -1730,6 +1730,7 @@ def _right_policies():
         "one-hot": dict(learner="columns of its own"),
         "globals": dict(policy_made="Policy()", learner="globals", learner_made="A2C()"),
         "fields by name": dict(model="a named tuple"),
+        "an argument by name": dict(model="functional"),
         "a number of each step": dict(
             merge="numbers of steps are stacked", learner="entropy of the steps"
         ),

@@ -113,8 +113,8 @@ def test_right_answers_pass_where_what_they_compute_is_off_by_rounding(seed, nam
     torch.manual_seed(0)
     forward = given["model"].forward
 
-    def disturbed(observations):
-        returned = forward(observations)
+    def disturbed(*given, **named):
+        returned = forward(*given, **named)
         form = getattr(returned, "_make", tuple)  # of a named tuple
         return form(each + 1e-5 * torch.randn_like(each) for each in returned)
 

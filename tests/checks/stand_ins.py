@@ -50,7 +50,8 @@ class RecordedModel:
 
         It takes observations in the way, by place or by name, that the student's network does.
         """
-        (observations,) = inspect.signature(self._own).bind(*given, **named).arguments.values()
+        inspect.signature(self._own).bind(*given, **named)  # raises what a wrong call does
+        (observations,) = (*given, *named.values())
         self._refuse(observations)
         return self.recorded(observations)
 

@@ -78,6 +78,11 @@ def figures(curve, spans):
     }
 
 
+def of_run(folder):
+    """Returns what `figures` tells of the event files of a run."""
+    return figures(read_curves(folder)[GRADED], sittings(folder))
+
+
 def thinned(curve, every=100_000):
     """Returns a curve as the doctor reads it, [agent steps, score]: one point per `every` steps."""
     steps, values, _ = curve

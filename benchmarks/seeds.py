@@ -150,10 +150,7 @@ def render():
     """Returns the blocks of README and of the page on the runs, {path: {name: text}}."""
     folders = figures.runs()
     curves = {seed: read_curves(folder)[figures.GRADED] for seed, folder in folders.items()}
-    told = {
-        seed: figures.figures(curve, figures.sittings(folders[seed]))
-        for seed, curve in curves.items()
-    }
+    told = {seed: figures.of_run(folder) for seed, folder in folders.items()}
     commits = json.loads(COMMITS.read_text())
     return {
         README: {"times": times(told, curves, quiet_speed())},

@@ -3,9 +3,10 @@
 Trains the notebook with each choice and seed for the first million agent steps of the full run, one
 run on each core; runs that were cut short resume, and those that are recorded are not repeated.
 `--seeds 1 2 3` adds a seed, and `--ray ADDRESS` trains a run on each core of a cluster, where a run
-that was cut short begins anew. Writes `benchmarks/study.json` and the table in
-`benchmarks/study.md`. The curves stay in
-`$A2C_OUT/logs`, by default below `benchmarks/study/`.
+that was cut short begins anew. `--race CHOICE SEED` trains one of CHOICES, on all cores, until it
+passes the score that full marks ask for. Writes `benchmarks/study.json` or `benchmarks/races.json`,
+and the tables in `benchmarks/study.md`. The curves stay in `$A2C_OUT/logs`, by default below
+`benchmarks/study/`.
 """
 
 import argparse
@@ -26,12 +27,13 @@ FOLDER = Path(__file__).parent
 if __name__ == "__main__":
     sys.path.insert(0, str(FOLDER.parent))
 
-from benchmarks import report
-from benchmarks.figures import GRADED, SCORE, within
+from benchmarks import figures, report
+from benchmarks.figures import GRADED, SCORE, SCORES, within
 from tests.notebook import training
 from training.curves import read_curves
 
 FIGURES, PAGE = FOLDER / "study.json", FOLDER / "study.md"
+PASSED = FOLDER / "races.json"
 STEPS, WINDOW = 1_000_000, 100_000  # agent steps of a run, and between two of its figures
 LATE = 2  # windows at a run's end that are compared
 SEEDS = (1, 2)
@@ -42,6 +44,57 @@ CHOICES = {  # name: what it changes in the notebook's settings, as (old text, n
     "32 environments × 5 agent steps": [("NENVS, NSTEPS = 16, 5", "NENVS, NSTEPS = 32, 5")],
     "16 environments × 10 agent steps": [("NENVS, NSTEPS = 16, 5", "NENVS, NSTEPS = 16, 10")],
 }
+LAST = 4_000_000  # agent steps, after which a race is lost
+
+
+def prepare(name, seed, changes, steps):
+    """Returns the namespace of a run, before its training: to `steps`, scheduled for the full run.
+
+    Args:
+        name: Of the run's folder.
+        seed: Of the run.
+        changes: As in CHOICES.
+        steps: The agent step at which its training ends.
+    """
+    own = [("SEED = 7", f"SEED = {seed}"), ('"first-run"', f'"{name}"')]
+    given = training([("settings-cell", *change) for change in [*own, *changes]])
+    given["TOTAL_STEPS"] = steps
+    return given
+
+
+def race(choice, seed):
+    """Trains one run until its `reward_mean_100` passes the highest of SCORES, or to LAST.
+
+    Returns:
+        A dict of `steps` and `reward_mean_100` at the end, and `passed`, {score: agent steps}.
+    """
+    given = prepare(f"race-{list(CHOICES).index(choice)}-{seed}", seed, CHOICES[choice], LAST)
+    runner, mark = given["runner"], max(SCORES)
+    while runner.step_var < LAST and (runner.summaries.reward_mean_100 or 0) < mark:
+        given["train"](minutes=2)
+    runner.summaries.flush()
+    told = figures.of_run(given["RUN"])
+    passed = {str(score): int(steps) for score, (steps, _hours) in told["passed"].items()}
+    return {"steps": int(told["steps"]), "passed": passed, "reward_mean_100": float(told["score"])}
+
+
+def render_races(raced):
+    """Returns the table of when each run passed a score, the notebook's own runs first.
+
+    Args:
+        raced: {choice: {seed: what `race` returns}}.
+    """
+    own = {}
+    for seed, folder in figures.runs().items():
+        passed = figures.of_run(folder)["passed"]
+        own[seed] = {"passed": {str(score): steps for score, (steps, _hours) in passed.items()}}
+    rows = []
+    for choice, by_seed in {"the notebook's": own, **raced}.items():
+        for seed, told in by_seed.items():
+            after = [told["passed"].get(str(score)) for score in SCORES]
+            lost = f"not within {LAST / 1e6:g} million"
+            rows.append((choice, seed, *(f"{x / 1e6:.2f} million" if x else lost for x in after)))
+    return report.table(["settings", "seed", *(f"{x} after" for x in SCORES)], rows)
 
 
 def train(choice, seed):
@@ -52,9 +105,7 @@ def train(choice, seed):
         at the end.
     """
     name = f"study-{list(CHOICES).index(choice)}-{seed}"
-    own = [("SEED = 7", f"SEED = {seed}"), ('"first-run"', f'"{name}"')]
-    given = training([("settings-cell", *change) for change in [*own, *CHOICES[choice]]])
-    given["TOTAL_STEPS"] = STEPS  # the schedule was made before, for the full run
+    given = prepare(name, seed, CHOICES[choice], STEPS)
     given["train"](minutes=0)
     given["runner"].summaries.flush()
     run = read_curves(given["RUN"])
@@ -125,21 +176,25 @@ def record(ended, results):
         A line for each run that failed.
     """
     failed = []
-    for (choice, seed), figures, problem in ended:
+    for (choice, seed), told, problem in ended:
         if problem:
             failed.append(f"{choice}, seed {seed}: {problem}")
             continue
-        results.setdefault(choice, {})[str(seed)] = figures
-        _keep(results)
-        print(f"{choice}, seed {seed}: {figures['scores'][-1]:.0f} at the end", flush=True)
+        results.setdefault(choice, {})[str(seed)] = told
+        _keep(FIGURES, results)
+        print(f"{choice}, seed {seed}: {told['scores'][-1]:.0f} at the end", flush=True)
     return failed
 
 
-def _keep(results):
+def _recorded(path):
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _keep(path, results):
     """Writes figures whole, beside older ones, and then in their place."""
-    part = FIGURES.with_suffix(".part")
+    part = path.with_suffix(".part")
     part.write_text(json.dumps(results, indent=1) + "\n")
-    os.replace(part, FIGURES)
+    os.replace(part, path)
 
 
 def on_cores(runs):
@@ -176,9 +231,9 @@ def on_cluster(runs, address):
 
     try:
         with contextlib.closing(each(work, runs, tuple, address, _begins)) as running:
-            for run, figures, problem in running:
-                failed = figures if isinstance(figures, str) else problem
-                yield run, figures, failed
+            for run, told, problem in running:
+                failed = told if isinstance(told, str) else problem
+                yield run, told, failed
     except ClusterError as e:
         sys.exit(str(e))
 
@@ -189,8 +244,7 @@ def _begins(run):
 
 def main(seeds, address):
     """Trains what is not recorded yet, writes, and prints the table."""
-    os.environ["A2C_OUT"] = str(Path(os.environ.get("A2C_OUT", FOLDER / "study")).resolve())
-    results = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    results = _recorded(FIGURES)
     runs = itertools.product(CHOICES, seeds)
     runs = [(name, seed) for name, seed in runs if str(seed) not in results.get(name, {})]
     failed = record(on_cluster(runs, address) if address else on_cores(runs), results)
@@ -199,19 +253,33 @@ def main(seeds, address):
     sys.exit(bool(failed))
 
 
+def main_race(choice, seed):
+    """Trains one of CHOICES, writes, and prints the table."""
+    results = _recorded(PASSED)
+    results.setdefault(choice, {})[str(seed)] = race(choice, seed)
+    _keep(PASSED, results)
+    report.fill(PAGE, {"races": render_races(results)})
+    print(render_races(results))
+
+
 def _options():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     told = "of the runs of each choice (%(default)s)"
     options.add_argument("--seeds", type=int, nargs="+", default=SEEDS, metavar="SEED", help=told)
     told = "of a Ray cluster that trains in place of this machine"
     options.add_argument("--ray", default="", metavar="ADDRESS", help=told)
+    told = "trains one of the choices until it passes the mark of full points"
+    options.add_argument("--race", nargs=2, metavar=("CHOICE", "SEED"), help=told)
     options.add_argument("--run", nargs=3, help=argparse.SUPPRESS)  # as train_apart asks for it
     return options.parse_args()
 
 
 if __name__ == "__main__":
     given = _options()
-    if given.run:
+    os.environ["A2C_OUT"] = str(Path(os.environ.get("A2C_OUT", FOLDER / "study")).resolve())
+    if given.race:
+        main_race(given.race[0], int(given.race[1]))
+    elif given.run:
         choice, seed, core = given.run
         if core and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {int(core)})

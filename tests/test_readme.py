@@ -38,7 +38,10 @@ def printed():
     texts[figures.PAGE] |= evaluation.render(json.loads(read(evaluation.FIGURES)))
     texts[throughput.PAGE] = {"tables": throughput.render(speeds)}
     texts[grading.PAGE] = grading.render(json.loads(read(grading.FIGURES)))
-    texts[study.PAGE] = {"study": study.render(json.loads(read(study.FIGURES)))}
+    texts[study.PAGE] = {
+        "study": study.render(json.loads(read(study.FIGURES))),
+        "races": study.render_races(json.loads(read(study.PASSED))),
+    }
     return texts
 
 

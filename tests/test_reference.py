@@ -4,6 +4,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import imageio.v3 as iio
 import numpy as np
@@ -281,3 +282,40 @@ def test_every_choice_of_the_study_is_recorded():
 def test_every_choice_changes_the_settings(choice):
     source = notebook.cells(notebook.read())["settings-cell"]
     assert all(source.count(old) == 1 and old != new for old, new in study.CHOICES[choice])
+
+
+@pytest.mark.parametrize(
+    ("scores", "sittings"), [([None, 599.0, 600.0, 900.0], 3), ([None, *[599.0] * 9], 5)]
+)
+def test_a_race_ends_where_the_score_passes_the_mark_or_at_its_last_step(
+    scores, sittings, monkeypatch
+):
+    summaries = SimpleNamespace(reward_mean_100=scores[0], flush=lambda: None)
+    runner, sat = SimpleNamespace(step_var=0, summaries=summaries), []
+
+    def train(minutes):
+        sat.append(minutes)
+        runner.step_var = 800_000 * len(sat)
+        summaries.reward_mean_100 = scores[len(sat) - 1]
+
+    given = {"runner": runner, "train": train, "RUN": None}
+    monkeypatch.setattr(study, "prepare", lambda name, seed, changes, steps: given)
+    told = {"steps": np.int64(5), "passed": {400: (np.int64(3), 1.0)}, "score": 7}
+    monkeypatch.setattr(study.figures, "of_run", lambda folder: told)
+    assert study.race("learning rate 1.4e-3", 8) == {
+        "steps": 5,
+        "passed": {"400": 3},
+        "reward_mean_100": 7.0,
+    }
+    assert len(sat) == sittings
+
+
+def test_the_table_of_races_begins_with_the_notebooks_own_runs():
+    told = {"steps": 4_000_000, "passed": {"400": 2_340_000}, "reward_mean_100": 590.0}
+    _headers, _line, *rows = study.render_races({"another": {"8": told}}).splitlines()
+    assert [row.split("|")[1].strip() for row in rows] == ["the notebook's"] * len(
+        figures.runs()
+    ) + ["another"]
+    assert [cell.strip() for cell in rows[-1].split("|")[2:-1]] == [
+        *("8", "2.34 million", "not within 4 million")
+    ]

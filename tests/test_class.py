@@ -169,8 +169,11 @@ def test_the_command_is_stopped_by_ctrl_c_and_goes_on(tmp_path):
         for line in process.stderr:
             lines.append(line)
             if line.startswith("[3/4]"):
-                time.sleep(2)  # its cells run meanwhile
-                family = psutil.Process(process.pid).children(recursive=True)
+                until = time.monotonic() + 60
+                while not (family := psutil.Process(process.pid).children(recursive=True)):
+                    assert time.monotonic() < until
+                    time.sleep(0.05)
+                time.sleep(0.5)  # its cells run meanwhile
                 os.killpg(process.pid, signal.SIGINT)
     assert process.returncode == 130
     assert lines[-1] == "stopped: the same command goes on from here\n"

@@ -251,9 +251,9 @@ def test_games_that_no_time_is_left_for_take_nothing_from_those_before(
         raise games.NoAnswer("it stopped")
 
     monkeypatch.setattr(games.Play, "run", run)
-    monkeypatch.setattr(games, "asked", lambda *ways: contextlib.nullcontext(time.sleep))
-    until = time.monotonic() + seconds
-    first, last = games.play(None, None, hand_in_parts.GAME, None, None, 32, until)
+    _clock, ask = clocked(monkeypatch)
+    monkeypatch.setattr(games, "asked", lambda *ways: contextlib.nullcontext(ask))
+    first, last = games.play(None, None, hand_in_parts.GAME, None, None, 32, seconds)
     assert first["scores"] == last["scores"] == [400.0] * 4
     assert (first["problem"], last["problem"]) == ("", problem)
 
@@ -276,15 +276,21 @@ def test_the_network_plays_by_itself_where_the_notebook_plays_nothing(untouched,
     assert first["scores"] == [] and last["scores"] == [400.0] * 8 and last["problem"] == ""
 
 
-def paced(monkeypatch, rounds, played):
-    """Returns the pace of some rounds, each of (answer, judge) seconds, by a clock of its own."""
+def clocked(monkeypatch):
+    """Gives `games` a clock of its own; returns it, and what lets it go on by some seconds."""
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(games, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    pace = games._Pace()
 
     def ask(seconds):
         clock.now += seconds
 
+    return clock, ask
+
+
+def paced(monkeypatch, rounds, played):
+    """Returns the pace of some rounds, each of (answer, judge) seconds, by a clock of its own."""
+    clock, ask = clocked(monkeypatch)
+    pace = games._Pace()
     for k, (answer, judge) in enumerate(rounds):
         if k:
             pace.end_round()

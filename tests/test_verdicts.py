@@ -162,7 +162,7 @@ def test_no_array_makes_the_judge_raise(data, seen):
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         assert isinstance(judge_task(task, changed, 1, EXPECTED), str | None)
-    assert not warned  # a grader's terminal shows verdicts alone
+    assert not [one for one in warned if one.category is not ResourceWarning]  # of other tests
 
 
 @pytest.mark.parametrize("task", OBJECTS)

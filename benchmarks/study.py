@@ -66,14 +66,23 @@ def race(choice, seed):
     """Trains one run until its `reward_mean_100` passes the highest of SCORES, or to LAST.
 
     Returns:
-        A dict of `steps` and `reward_mean_100` at the end, and `passed`, {score: agent steps}.
+        What `progress` does.
     """
     given = prepare(f"race-{list(CHOICES).index(choice)}-{seed}", seed, CHOICES[choice], LAST)
     runner, mark = given["runner"], max(SCORES)
     while runner.step_var < LAST and (runner.summaries.reward_mean_100 or 0) < mark:
         given["train"](minutes=2)
     runner.summaries.flush()
-    told = figures.of_run(given["RUN"])
+    return progress(given["RUN"])
+
+
+def progress(folder):
+    """Returns how far a run came, from its event files.
+
+    Returns:
+        A dict of `steps` and `reward_mean_100` at the end, and `passed`, {score: agent steps}.
+    """
+    told = figures.of_run(folder)
     passed = {str(score): int(steps) for score, (steps, _hours) in told["passed"].items()}
     return {"steps": int(told["steps"]), "passed": passed, "reward_mean_100": float(told["score"])}
 
@@ -82,17 +91,14 @@ def render_races(raced):
     """Returns the table of when each run passed a score, the notebook's own runs first.
 
     Args:
-        raced: {choice: {seed: what `race` returns}}.
+        raced: {choice: {seed: what `race` returns}}; a score that was not passed shows the last.
     """
-    own = {}
-    for seed, folder in figures.runs().items():
-        passed = figures.of_run(folder)["passed"]
-        own[seed] = {"passed": {str(score): steps for score, (steps, _hours) in passed.items()}}
+    own = {seed: progress(folder) for seed, folder in figures.runs().items()}
     rows = []
     for choice, by_seed in {"the notebook's": own, **raced}.items():
         for seed, told in by_seed.items():
             after = [told["passed"].get(str(score)) for score in SCORES]
-            lost = f"not within {LAST / 1e6:g} million"
+            lost = f"{told['reward_mean_100']:.0f} at {told['steps'] / 1e6:.2f} million"
             rows.append((choice, seed, *(f"{x / 1e6:.2f} million" if x else lost for x in after)))
     return report.table(["settings", "seed", *(f"{x} after" for x in SCORES)], rows)
 
@@ -271,7 +277,10 @@ def _options():
     told = "trains one of the choices until it passes the mark of full points"
     options.add_argument("--race", nargs=2, metavar=("CHOICE", "SEED"), help=told)
     options.add_argument("--run", nargs=3, help=argparse.SUPPRESS)  # as train_apart asks for it
-    return options.parse_args()
+    given = options.parse_args()
+    if given.race and (given.race[0] not in CHOICES or not given.race[1].isdecimal()):
+        options.error(f"--race {given.race}: expected one of {[*CHOICES]}, and a number")
+    return given
 
 
 if __name__ == "__main__":

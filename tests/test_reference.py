@@ -316,6 +316,13 @@ def test_the_table_of_races_begins_with_the_notebooks_own_runs():
     assert [row.split("|")[1].strip() for row in rows] == ["the notebook's"] * len(
         figures.runs()
     ) + ["another"]
-    assert [cell.strip() for cell in rows[-1].split("|")[2:-1]] == [
-        *("8", "2.34 million", "not within 4 million")
-    ]
+    last = [cell.strip() for cell in rows[-1].split("|")[2:-1]]
+    assert last == ["8", "2.34 million", "590 at 4.00 million"]
+
+
+@pytest.mark.parametrize("asked", [("no such choice", "8"), ("learning rate 1.4e-3", "x")])
+def test_a_race_that_cannot_be_run_is_one_message(asked, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["study.py", "--race", *asked])
+    with pytest.raises(SystemExit):
+        study._options()
+    assert capsys.readouterr().err.splitlines()[-1].endswith("and a number")

@@ -23,10 +23,7 @@ __all__ = [
 
 MOST_ACTIONS = 18  # of any Atari game; a game with fewer uses the first rows of the policy head
 LIKELY = 3  # actions that a recorded policy takes: every game has as many
-OFTEN = (
-    0.4,
-    0.8,
-)  # probability of a recorded action, so that a policy soon draws all of a step again
+OFTEN = (0.4, 0.8)  # probability of a recorded action: a policy soon draws all of a step again
 RULED_OUT = -30.0  # logit of all others, whose number then changes nothing
 POLICY_HEAD, VALUE_HEAD = N_("policy head"), N_("value head")
 LAYERS = {  # name: shape of the weights, in the order of the network
